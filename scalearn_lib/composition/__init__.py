@@ -1,0 +1,8 @@
+"""ScaLearn for the adapters package: the method itself, and nothing else of ours."""
+
+from .block import ScaLearn
+from .config import VARIANTS, ScaLearnConfig
+from .folding import fold
+from .model import forward_path, init, scaling_coefficients
+
+__all__ = ["VARIANTS", "ScaLearn", "ScaLearnConfig", "fold", "forward_path", "init", "scaling_coefficients"]

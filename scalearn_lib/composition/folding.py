@@ -1,0 +1,78 @@
+"""A trained ScaLearn block as one plain bottleneck adapter: the fused forward's algebra, written down for good."""
+
+from __future__ import annotations
+
+import torch
+from adapters import BnConfig
+from torch import nn
+
+from .block import ScaLearn
+from .layer import output_scaling, spread, stack_projections, why_not_plain
+from .model import transfer_layers
+
+
+def fold(model: nn.Module, setup: ScaLearn, name: str) -> None:
+    """Add the block's equal, one plain sequential bottleneck adapter, to `model` under `name`.
+
+    In evaluation mode it gives the block's numbers, whatever the widths of the sources; its own width is their sum.
+    It needs nothing of this package: `save_adapter` it, and load it with adapters alone.
+
+    Raises:
+        ValueError: the block is not on the model, `name` is taken, or the sources cannot be expressed by one plain
+            adapter (Stacks; layer norm, gating or activation of their own).
+    """
+    if not all(isinstance(child, str) for child in setup):
+        raise ValueError("A ScaLearn block over Stacks cannot be folded: a stacked adapter feeds the next one.")
+    if name in model.adapters_config:
+        raise ValueError(f"The model has an adapter named '{name}' already: fold into another name.")
+    folded = {}
+    for _, module, layer in transfer_layers(model, setup):
+        rows = [row for row, source in enumerate(setup.sources) if source in module.adapters]
+        sources = [module.adapters[setup.sources[row]] for row in rows]
+        reason = why_not_plain(sources)
+        if reason:
+            raise ValueError(f"The sources cannot be folded into one plain adapter: {reason}.")
+        with torch.no_grad():
+            folded[module] = _fold_layer(layer.coefficients(rows), sources)
+
+    hidden = model.config.hidden_size
+    widths = {str(module.layer_idx): len(down) for module, (down, _, _, _) in folded.items()}
+    factors = {place: reduction_factor(hidden, width) for place, width in widths.items()}
+    model.add_adapter(name, config=_plain_config(model, setup, factors))
+    with torch.no_grad():
+        for module, weights in folded.items():
+            adapter = module.adapters[name].to(weights[0])
+            linears = adapter.adapter_down[0], adapter.adapter_up
+            targets = (linears[0].weight, linears[0].bias, linears[1].weight, linears[1].bias)
+            for target, value in zip(targets, weights, strict=True):
+                target.copy_(value)
+
+
+def _fold_layer(omega: torch.Tensor, sources: list[nn.Module]) -> tuple[torch.Tensor, ...]:
+    """Return the folded D, its bias, [diag(ω_1) U_1 … diag(ω_T) U_T] and Σ_t ω_t ⊙ b_t."""
+    down, down_bias, up, up_bias = stack_projections(sources)
+    omega = omega * output_scaling(sources)
+    widths = [source.adapter_up.in_features for source in sources]
+    return down, down_bias, up * spread(omega, widths), (omega * up_bias).sum(0)
+
+
+def _plain_config(model: nn.Module, setup: ScaLearn, factors: dict[str, float]) -> BnConfig:
+    """The sources' configuration with the folded widths, in every layer where any of them has a module."""
+    configs = [model.adapters_config.match(source, BnConfig) for source in setup.sources]
+    everywhere = set(configs[0].leave_out).intersection(*(c.leave_out for c in configs[1:]))
+    same = len(set(factors.values())) == 1
+    return configs[0].replace(
+        reduction_factor=next(iter(factors.values())) if same else factors,
+        leave_out=sorted(everywhere),
+        scaling=1.0,
+        dropout=0.0,
+    )
+
+
+def reduction_factor(hidden: int, width: int) -> float:
+    """Return a factor for which adapters' `int(hidden // factor)` is exactly `width`.
+
+    The plain quotient can fall one short (384 // (384 / 168) is 167), so the factor aims at half a unit more.
+    """
+    factor = hidden / width
+    return factor if int(hidden // factor) == width else hidden / (width + 0.5)

@@ -1,0 +1,144 @@
+"""The scaling coefficients ω of one layer, and the weighted sum of its source adapters: the method itself."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from adapters.methods.modeling import Adapter
+from torch import Tensor, nn
+
+from .config import ScaLearnConfig
+
+
+class ScaLearnLayer(nn.Module):
+    """ω of one transfer layer, shape `(sources, hidden)`, or `(sources, 1)` for the uniform variants.
+
+    The output is Σ_t ω_t ⊙ o_t (paper section 3), where o_t is what source adapter t adds to the residual stream.
+    `omega` is a parameter, or a buffer where the coefficients are fixed. A layer that shares ω (the ++ variants) owns
+    none: it reads that of `owner`, which is the first layer's, so ω is counted, saved and loaded once.
+    `path` tells how the last forward ran: `"fused"`, or `"loop: "` and the reason.
+    """
+
+    def __init__(self, config: ScaLearnConfig, num_sources: int, hidden_size: int, like: Tensor) -> None:
+        super().__init__()
+        self.config = config
+        self.path = "not run yet"
+        object.__setattr__(self, "owner", self)  # not a submodule: a shared ω must appear once in the state dict
+        options = {"device": like.device, "dtype": like.dtype}
+        if config.fixed is not None:
+            self.register_buffer("omega", torch.tensor(config.fixed, **options).unsqueeze(1))
+            return
+        shape = (num_sources, 1 if config.uniform else hidden_size)
+        noise = torch.randn(shape) * config.init_std  # on the CPU: the same seed gives the same ω on every device
+        self.omega = nn.Parameter((config.init_scale / num_sources + noise).to(**options))
+
+    def share(self, owner: ScaLearnLayer) -> None:
+        """Give up this layer's own ω and read the one of `owner` from now on."""
+        del self.omega
+        object.__setattr__(self, "owner", owner)
+
+    def coefficients(self, rows: Sequence[int] | None = None) -> Tensor:
+        """Return the coefficients that apply in this layer, `(sources, hidden or 1)`: constrained, without dropout.
+
+        Args:
+            rows: the sources that are present in this layer; all of them by default.
+        """
+        omega = self.owner.omega
+        if rows is not None and len(rows) < len(omega):
+            omega = omega[list(rows)]
+        if self.config.constraint == "mean":
+            return omega / omega.sum(0, keepdim=True)
+        if self.config.constraint == "softmax":
+            return omega.softmax(0)
+        return omega
+
+    def scaling(self, rows: Sequence[int] | None = None) -> Tensor:
+        """Return `coefficients`, with dropout on the coefficients themselves in training."""
+        omega = self.coefficients(rows)
+        if self.config.fixed is None:
+            omega = F.dropout(omega, self.config.dropout_prob, self.training)
+        return omega
+
+    def penalty(self) -> Tensor:
+        """Return λ · mean_t (1 − mean_d ω_t)², which pulls each source's mean coefficient to one (a scalar)."""
+        return self.config.regularization * (1 - self.omega.mean(1)).square().mean()
+
+    def loop(self, omega: Tensor, outputs: Sequence[Tensor]) -> Tensor:
+        """Return Σ_t ω_t ⊙ o_t from the sources' outputs, each `(batch, tokens, hidden)`: equation and reference."""
+        return sum(omega_t * output for omega_t, output in zip(omega, outputs, strict=True))
+
+    def fused(self, omega: Tensor, hidden: Tensor, adapters: Sequence[Adapter]) -> Tensor:
+        """Return Σ_t ω_t ⊙ (U_t φ(D_t h) + b_t) with one product down, one activation and one product up.
+
+        Args:
+            omega: coefficients, `(sources, hidden or 1)`.
+            hidden: the adapters' input h, `(batch, tokens, hidden)`.
+            adapters: the sources, for which `why_not_fused` gave no reason.
+        """
+        down, down_bias, up, up_bias = stack_projections(adapters)
+        omega = omega * output_scaling(adapters)
+        z = adapters[0].non_linearity(F.linear(hidden, down, down_bias))
+        widths = [adapter.adapter_up.in_features for adapter in adapters]
+        if omega.shape[1] == 1:  # a scalar per source: scaling the narrow activations costs no product for ω's gradient
+            z = z * spread(omega, widths)
+        else:
+            up = up * spread(omega, widths)
+        return F.linear(z, up, (omega * up_bias).sum(0))
+
+
+def spread(omega: Tensor, widths: Sequence[int]) -> Tensor:
+    """Return ω repeated over the columns of the stacked up-projections: `(hidden or 1, sum of widths)`."""
+    if len(set(widths)) == 1:
+        return omega.t().unsqueeze(-1).expand(-1, -1, widths[0]).flatten(1)
+    return torch.cat([row.unsqueeze(-1).expand(-1, width) for row, width in zip(omega, widths, strict=True)], 1)
+
+
+def stack_projections(adapters: Sequence[Adapter]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Return D `(R, hidden)`, its bias `(R,)`, U `(hidden, R)` and the biases b `(sources, hidden)`; R = all widths."""
+    downs, ups = [a.adapter_down[0] for a in adapters], [a.adapter_up for a in adapters]
+    return (
+        torch.cat([linear.weight for linear in downs]),
+        torch.cat([linear.bias for linear in downs]),
+        torch.cat([linear.weight for linear in ups], 1),
+        torch.stack([linear.bias for linear in ups]),
+    )
+
+
+def output_scaling(adapters: Sequence[Adapter]) -> Tensor | float:
+    """Return the factors that the adapters put on their own outputs, `(sources, hidden or 1)`, or 1.0 if all are 1."""
+    factors = [adapter.scaling for adapter in adapters]
+    if all(isinstance(factor, float) for factor in factors):
+        if all(factor == 1.0 for factor in factors):
+            return 1.0
+    bias = adapters[0].adapter_up.bias
+    width = max(factor.numel() if isinstance(factor, Tensor) else 1 for factor in factors)
+    return torch.stack([torch.as_tensor(f, device=bias.device, dtype=bias.dtype).expand(width) for f in factors])
+
+
+def why_not_plain(adapters: Sequence[Adapter]) -> str | None:
+    """Return why the sources' sum is no single bottleneck adapter (for folding and the fused forward), or `None`."""
+    first = adapters[0].non_linearity.f
+    for adapter in adapters:
+        if adapter.add_layer_norm_before or adapter.add_layer_norm_after:
+            return f"'{adapter.name}' has a layer norm of its own"
+        if adapter.use_gating:
+            return f"'{adapter.name}' is gated"
+        if type(adapter.adapter_up) is not nn.Linear or hasattr(adapter, "DropPath"):
+            return f"'{adapter.name}' has no plain linear projections"
+        f = adapter.non_linearity.f
+        if not (f is first or isinstance(f, nn.Module) and type(f) is type(first)):
+            return f"'{adapter.name}' has another activation than '{adapters[0].name}'"
+    return None
+
+
+def why_not_fused(adapters: Sequence[Adapter]) -> str | None:
+    """Return why the fused forward cannot run these sources as they are now, or `None` where it can."""
+    learning = torch.is_grad_enabled()
+    for adapter in adapters:
+        if adapter.dropout.p > 0 and adapter.training:
+            return f"'{adapter.name}' has dropout in training"
+        if learning and adapter.adapter_up.weight.requires_grad:
+            return f"'{adapter.name}' is not frozen"
+    return why_not_plain(adapters)

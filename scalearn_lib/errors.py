@@ -1,0 +1,21 @@
+"""The one error that a user is meant to read, and the "did you mean" that goes with unknown names."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class UserError(ValueError):
+    """Something in the input is wrong; the message says what, what was expected and what to do, in one sentence.
+
+    The command line prints the message alone; anything else that is raised is a defect and keeps its traceback.
+    """
+
+
+def unknown(kind: str, name: object, valid: Iterable[str]) -> UserError:
+    """Return the error for a `name` that is not one of the `valid` names of its `kind` ("task", "method", ...)."""
+    names = [str(v) for v in valid]
+    near = difflib.get_close_matches(str(name), names, n=1)
+    hint = f" (did you mean '{near[0]}'?)" if near else ""
+    return UserError(f"Unknown {kind} '{name}'{hint}; valid: {', '.join(names)}.")

@@ -1,0 +1,22 @@
+"""Where data and outputs lie: environment variables first, then the repository, then the current folder."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+
+def _root() -> Path:
+    """The repository when the package is installed from a clone, else the current folder."""
+    clone = Path(__file__).resolve().parents[1]
+    return clone if (clone / "pyproject.toml").exists() else Path.cwd()
+
+
+def data_dir() -> Path:
+    """The folder of fetched data and encoders: `SCALEARN_DATA`, else `data/`."""
+    return Path(os.environ.get("SCALEARN_DATA") or _root() / "data")
+
+
+def output_dir() -> Path:
+    """The folder of results, adapters, executed notebooks and figures: `SCALEARN_OUTPUT`, else `outputs/`."""
+    return Path(os.environ.get("SCALEARN_OUTPUT") or _root() / "outputs")
