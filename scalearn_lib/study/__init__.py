@@ -1,0 +1,8 @@
+"""The study: runs, their results, tables and figures."""
+
+from .execution import RunFailed, execute, execute_all, load_trained
+from .result import load_results
+from .run import Run
+from .tables import scores, table
+
+__all__ = ["Run", "RunFailed", "execute", "execute_all", "load_results", "load_trained", "scores", "table"]

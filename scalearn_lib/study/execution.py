@@ -1,0 +1,162 @@
+"""Carrying out a run: read its result if it is there, else make it, with the source adapters that it needs."""
+
+from __future__ import annotations
+
+import functools
+import resource
+import sys
+import time
+from collections.abc import Iterable
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+import transformers
+from datasets import Dataset, DatasetDict
+from torch import nn
+from tqdm.auto import tqdm
+
+from ..errors import UserError
+from ..methods import get_method, trainable_parameters, transfer_parameters
+from ..paths import output_dir
+from ..tasks import get_task
+from ..tasks.encoders import load_model, load_tokenizer
+from ..tasks.encoding import encode
+from ..tasks.splits import few_shot
+from .result import WEIGHTS, check_files, new_folder, provenance, read_result, write_result
+from .run import Run
+from .training import Diverged, train
+
+
+class RunFailed(UserError):
+    """The run ended without a usable result; it is stored as failed and enters no table."""
+
+
+def execute(run: Run, output: Path | None = None) -> dict[str, object]:
+    """Return the result of `run`: the stored one if it is complete, else one made now.
+
+    Args:
+        run: what to do.
+        output: where results lie, by default `output_dir()`.
+
+    Raises:
+        RunFailed: the loss was NaN or infinite; the failure is stored beside the other results.
+        UserError: data, encoder or output folder are not as they must be.
+    """
+    output = output or output_dir()
+    folder = run.folder(output)
+    try:
+        result = read_result(folder)
+        if result is not None and result["status"] == "ok":
+            check_files(folder, result)
+            return result
+    except ValueError as damage:
+        tqdm.write(f"Made again: {damage}.", file=sys.stderr)
+    sources = run.sources()
+    for source in sources.values():
+        execute(source, output)
+    return _make(run, folder, {task: source.folder(output) / WEIGHTS for task, source in sources.items()})
+
+
+def execute_all(runs: Iterable[Run], output: Path | None = None) -> list[dict[str, object]]:
+    """Execute many runs, with a progress bar over all of them; failed runs are reported and left out.
+
+    Source adapters come first, so that the bar counts every run once.
+    """
+    wanted = list(dict.fromkeys(runs))
+    every = list(dict.fromkeys([source for run in wanted for source in run.sources().values()] + wanted))
+    results = {}
+    for run in tqdm(every, desc="runs", unit="run", disable=None):
+        try:
+            results[run] = execute(run, output)
+        except RunFailed as error:
+            tqdm.write(str(error), file=sys.stderr)
+    return [results[run] for run in wanted if run in results]
+
+
+def load_trained(run: Run, output: Path | None = None) -> nn.Module:
+    """Return the trained model of `run`, in evaluation mode; the run is executed first if need be.
+
+    Raises:
+        RunFailed, UserError: as `execute`.
+    """
+    output = output or output_dir()
+    execute(run, output)
+    method, task = get_method(run.method), get_task(run.suite, run.task)
+    model = load_model(run.encoder)
+    method.prepare(model, [task], {name: source.folder(output) / WEIGHTS for name, source in run.sources().items()})
+    method.load(model, [task], run.folder(output) / WEIGHTS)
+    return model.eval()
+
+
+def _make(run: Run, folder: Path, sources: dict[str, Path]) -> dict[str, object]:
+    started = time.perf_counter()
+    transformers.utils.logging.set_verbosity_error()
+    method, task, budget = get_method(run.method), get_task(run.suite, run.task), run.settings()
+    if torch.cuda.is_available():
+        torch.cuda.reset_peak_memory_stats()
+    with new_folder(folder) as temporary:
+        data = _splits(run)
+        transformers.set_seed(run.seed)
+        model = load_model(run.encoder)
+        method.prepare(model, [task], sources)
+        result = {
+            "run": run.spec(),
+            "settings": asdict(budget),
+            "metric": task.metric,
+            "sizes": {split: len(rows) for split, rows in data.items()},
+            "transfer_parameters": transfer_parameters(model),
+            "trainable_parameters": trainable_parameters(model),
+            **provenance(),
+            "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu",
+            "threads": torch.get_num_threads(),
+        }
+        try:
+            outcome = train(model, task, data, load_tokenizer(run.encoder), budget, run.seed, str(run))
+        except Diverged as error:
+            result |= {"status": "failed", "error": str(error)}
+        else:
+            method.save(model, [task], temporary / WEIGHTS)
+            result |= {"status": "ok", **asdict(outcome), "peak_memory_mib": _peak_memory()}
+        result["seconds"] = {**result.get("seconds", {}), "total": round(time.perf_counter() - started, 3)}
+        write_result(temporary, result)
+    if result["status"] == "failed":
+        raise RunFailed(f"{run} failed: {result['error']}; see {folder}, and try a smaller learning rate.")
+    return read_result(folder)
+
+
+def _peak_memory() -> float:
+    """Peak MiB of the GPU during this run, or on the CPU of this process so far."""
+    if torch.cuda.is_available():
+        return round(torch.cuda.max_memory_allocated() / 2**20, 1)
+    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1)
+
+
+@functools.lru_cache(maxsize=16)
+def encoded(suite: str, task: str, encoder: str) -> DatasetDict:
+    """The tokenised splits of a task, kept for the other runs of this process."""
+    task = get_task(suite, task)
+    tokenizer = load_tokenizer(encoder)
+    return DatasetDict({split: encode(rows, task, tokenizer) for split, rows in task.load().items()})
+
+
+def _splits(run: Run) -> DatasetDict:
+    """The encoded splits of a run: k-shot rows drawn by its seed, or cut to the budget's sizes by a fixed draw."""
+    data, budget = encoded(run.suite, run.task, run.encoder), run.settings()
+    train_rows = data["train"]
+    if run.k is not None:
+        task = get_task(run.suite, run.task)
+        drawn = few_shot(task.load()["train"], run.k, run.seed, task.kind)
+        train_rows = encode(drawn, task, load_tokenizer(run.encoder))
+    return DatasetDict(
+        train=at_most(train_rows, budget.max_train),
+        validation=at_most(data["validation"], budget.max_validation),
+        test=at_most(data["test"], budget.max_test),
+    )
+
+
+def at_most(rows: Dataset, limit: int | None) -> Dataset:
+    """Return `rows`, or a fixed random draw of `limit` of them where there are more."""
+    if limit is None or len(rows) <= limit:
+        return rows
+    return rows.shuffle(seed=42).select(range(limit))

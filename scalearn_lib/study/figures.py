@@ -1,0 +1,188 @@
+"""The figures of the notebooks: seaborn, one function each, from tidy results to a matplotlib figure."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import seaborn as sns
+import xarray as xr
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+
+from ..methods import METHODS
+
+METRICS = {"accuracy": "accuracy", "matthews": "Matthews correlation", "pearson": "Pearson correlation", "f1": "F1"}
+
+
+def use_style() -> None:
+    """Set the style of all figures: light grid, colour-blind safe palette, sizes that read on a page."""
+    sns.set_theme(style="whitegrid", palette="colorblind", context="notebook")
+    plt.rcParams.update({"figure.dpi": 110, "savefig.dpi": 150, "axes.titlesize": 12, "axes.titlelocation": "left"})
+
+
+def save(figure: Figure, folder: Path, name: str) -> Path:
+    """Write a figure as PNG into `folder`/figures and return its path."""
+    path = folder / "figures" / f"{name}.png"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, bbox_inches="tight")
+    return path
+
+
+def method_colors() -> dict[str, tuple[float, float, float]]:
+    """One colour per method's title, the same in every figure."""
+    return dict(zip((m.title for m in METHODS.values()), sns.color_palette("colorblind", len(METHODS)), strict=True))
+
+
+def source_scores(scores: pd.DataFrame, title: str) -> Figure:
+    """Bars of test scores per task beside the trivial baseline.
+
+    Args:
+        scores: columns `task`, `score`, `predictor` ("single adapter", "majority or mean").
+    """
+    figure, axes = plt.subplots(figsize=(9, 4))
+    sns.barplot(scores, x="task", y="score", hue="predictor", errorbar="sd", ax=axes)
+    axes.set(title=title, xlabel="", ylabel="test score (the task's metric)", ylim=(min(0, scores["score"].min()), 1))
+    axes.legend(title="", loc="upper right")
+    axes.tick_params(axis="x", rotation=20)
+    return figure
+
+
+def loss_curves(curves: pd.DataFrame, title: str) -> Figure:
+    """Validation loss over the steps of training, relative to its first value so that tasks share an axis.
+
+    Args:
+        curves: columns `task`, `step`, `validation loss`.
+    """
+    relative = curves["validation loss"] / curves.groupby("task")["validation loss"].transform("first")
+    figure, axes = plt.subplots(figsize=(7.5, 4))
+    data = curves.assign(relative=relative)
+    sns.lineplot(data, x="step", y="relative", hue="task", style="task", markers=True, dashes=False, ax=axes)
+    axes.set(title=title, xlabel="training step", ylabel="validation loss / its first value")
+    axes.legend(title="", fontsize="small", loc="center left", bbox_to_anchor=(1, 0.5))
+    return figure
+
+
+def scaling_curve(probes: pd.DataFrame, metric: str, title: str) -> Figure:
+    """Score of a probing head against the coefficient on its one source adapter.
+
+    Args:
+        probes: columns `source`, `omega`, `score`, one row per seed.
+        metric: name of the metric, for the axis.
+    """
+    figure, axes = plt.subplots(figsize=(7.5, 4.2))
+    sns.lineplot(probes, x="omega", y="score", hue="source", style="source", markers=True, dashes=False, ax=axes)
+    mean = probes.groupby(["source", "omega"], sort=False)["score"].mean()
+    for source, scores in mean.groupby(level="source", sort=False):
+        best = scores.idxmax()
+        axes.plot(
+            best[1], scores.max(), marker="o", ms=15, mfc="none", mec="black", label=f"best of {source}: ω = {best[1]}"
+        )
+    axes.set(title=title, xlabel="coefficient ω on the adapter's output", ylabel=f"test {METRICS[metric]}")
+    handles, labels = axes.get_legend_handles_labels()
+    axes.legend(handles, labels, title="", fontsize="small", loc="center left", bbox_to_anchor=(1, 0.5))
+    return figure
+
+
+def pair_heatmap(probes: pd.DataFrame, first: str, second: str, metric: str, title: str) -> Figure:
+    """Score for each pair of coefficients on two source adapters; the best pair is framed, the line ω1 + ω2 = 1 drawn.
+
+    Args:
+        probes: columns `first`, `second` and `score`, one row per seed.
+    """
+    grid = probes.pivot_table(index=second, columns=first, values="score", aggfunc="mean").sort_index(ascending=False)
+    figure, axes = plt.subplots(figsize=(7.5, 6))
+    label = {"label": f"test {METRICS[metric]}"}
+    sns.heatmap(grid * 100, annot=True, fmt=".1f", cmap="viridis", cbar_kws=label, linewidths=0.5, ax=axes)
+    row, column = np.unravel_index(np.nanargmax(grid.to_numpy()), grid.shape)
+    axes.add_patch(Rectangle((column, row), 1, 1, fill=False, edgecolor="white", lw=4))
+    axes.add_patch(Rectangle((column, row), 1, 1, fill=False, edgecolor="black", lw=1.5, ls="--"))
+    axes.set(title=title, xlabel=f"ω on {first}", ylabel=f"ω on {second}")
+    return figure
+
+
+def omega_heatmap(omega: xr.DataArray, title: str) -> Figure:
+    """Learned coefficients per layer and source, averaged over the hidden dimensions."""
+    mean = omega.mean("hidden").transpose("layer", "source").to_pandas()
+    figure, axes = plt.subplots(figsize=(max(5, 0.75 * mean.shape[1] + 2), 0.45 * mean.shape[0] + 1.6))
+    center = 2 / mean.shape[1]  # where they started
+    label = {"label": "mean ω (white: start)"}
+    sns.heatmap(mean, annot=True, fmt=".2f", cmap="vlag", center=center, cbar_kws=label, ax=axes, annot_kws={"size": 8})
+    axes.set(title=title, xlabel="source adapter", ylabel="layer")
+    axes.tick_params(axis="y", rotation=0)
+    axes.tick_params(axis="x", rotation=30)
+    return figure
+
+
+def parameters_against_score(scores: pd.DataFrame, title: str) -> Figure:
+    """Mean score against the number of transfer parameters (logarithmic), a labelled point per method.
+
+    Args:
+        scores: columns `method` (titles), `parameters`, `score`, one row per run.
+    """
+    figure, axes = plt.subplots(figsize=(8, 4.2))
+    points = scores.groupby("method", sort=False).agg(
+        x=("parameters", "first"), y=("score", "mean"), sd=("score", "std")
+    )
+    for method, point in points.iterrows():
+        color = method_colors()[method]
+        axes.errorbar(point["x"], point["y"], yerr=np.nan_to_num(point["sd"]), fmt="o", ms=9, color=color, capsize=3)
+        axes.annotate(
+            f"{method}\n{int(point['x']):,}",
+            (point["x"], point["y"]),
+            (0, 10),
+            textcoords="offset points",
+            ha="center",
+            fontsize=9,
+        )
+    low, high = (points["y"] - points["sd"].fillna(0)).min(), (points["y"] + points["sd"].fillna(0)).max()
+    room = max(high - low, 0.02)
+    axes.set(xscale="log", title=title, xlabel="transfer parameters", ylabel="mean test score")
+    axes.set_ylim(low - 0.15 * room, high + 0.35 * room)
+    axes.set_xlim(points["x"].min() / 4, points["x"].max() * 4)
+    return figure
+
+
+def few_shot_curves(scores: pd.DataFrame, title: str) -> Figure:
+    """Score against the number of training examples, a line per method and a panel per task.
+
+    Args:
+        scores: columns `task`, `method` (titles), `k`, `score`, one row per run.
+    """
+    style = {"kind": "line", "markers": True, "dashes": False, "errorbar": "sd", "palette": method_colors()}
+    panels = {"col": "task", "col_wrap": min(3, scores["task"].nunique()), "height": 3.6, "aspect": 1.15}
+    grid = sns.relplot(
+        scores, x="k", y="score", hue="method", style="method", facet_kws={"sharey": False}, **style, **panels
+    )
+    shots = sorted(scores["k"].unique())
+    grid.set(xscale="log", xticks=shots, xticklabels=[str(int(k)) for k in shots])
+    grid.set_axis_labels("training examples k", "test score")
+    grid.set_titles("{col_name}")
+    grid.figure.suptitle(title, x=0.01, ha="left", y=1.04)
+    return grid.figure
+
+
+def method_scores(scores: pd.DataFrame, title: str) -> Figure:
+    """Score of each method on each task, points with standard deviations over seeds.
+
+    Args:
+        scores: columns `task`, `method` (titles), `score`, one row per run.
+    """
+    figure, axes = plt.subplots(figsize=(9, 4.4))
+    sns.pointplot(
+        scores,
+        x="task",
+        y="score",
+        hue="method",
+        dodge=0.5,
+        linestyle="none",
+        errorbar="sd",
+        palette=method_colors(),
+        ax=axes,
+    )
+    axes.set(title=title, xlabel="", ylabel="test score (the task's metric)")
+    axes.legend(title="", loc="center left", bbox_to_anchor=(1, 0.5))
+    axes.tick_params(axis="x", rotation=20)
+    return figure

@@ -1,0 +1,136 @@
+"""Storing results so that half a result can never be taken for a whole one, and reading them back."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import importlib.metadata
+import json
+import os
+import platform
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pandas as pd
+
+from ..errors import UserError
+
+RESULT = "result.json"
+WEIGHTS = "weights"
+
+
+@contextmanager
+def new_folder(final: Path) -> Iterator[Path]:
+    """Yield a temporary folder beside `final` that takes its place when the block ends without an error.
+
+    Raises:
+        UserError: the place cannot be written.
+    """
+    try:
+        final.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(prefix=f".{final.name}.", dir=final.parent))
+    except OSError as error:
+        raise UserError(f"Cannot write to {final.parent}: {error.strerror}; choose another output folder.") from error
+    try:
+        yield temporary
+        if final.exists():
+            shutil.rmtree(final)
+        temporary.chmod(0o755)  # mkdtemp keeps others out, a result is for everyone
+        os.replace(temporary, final)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def write_result(folder: Path, result: dict[str, object]) -> None:
+    """Write `result.json` into a folder, with a checksum of every file below `weights/`."""
+    result = {**result, "files": checksums(folder / WEIGHTS)}
+    (folder / RESULT).write_text(json.dumps(result, indent=1, sort_keys=True, allow_nan=False) + "\n")
+
+
+def read_result(folder: Path) -> dict[str, object] | None:
+    """Return the result stored in `folder`, or `None` where there is none.
+
+    Raises:
+        ValueError: the result is there but damaged; the message says what is wrong.
+    """
+    file = folder / RESULT
+    if not file.exists():
+        return None
+    try:
+        result = json.loads(file.read_text())
+    except ValueError as error:
+        raise ValueError(f"{file} is no complete JSON") from error
+    if not isinstance(result, dict) or not {"run", "status", "files"} <= set(result):
+        raise ValueError(f"{file} lacks its run, status or files")
+    return result
+
+
+def check_files(folder: Path, result: dict[str, object]) -> None:
+    """Compare the weights in `folder` with the checksums in its result.
+
+    Raises:
+        ValueError: a file is missing or differs.
+    """
+    there = checksums(folder / WEIGHTS)
+    for name, digest in result["files"].items():
+        if there.get(name) != digest:
+            raise ValueError(f"{folder / WEIGHTS / name} is missing or damaged")
+
+
+def checksums(folder: Path) -> dict[str, str]:
+    """SHA-256 of each file below `folder`, by its relative name."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    return {path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+
+
+def load_results(output: Path, **where: object) -> pd.DataFrame:
+    """Return one row per complete, successful run below `output`, for tables and figures.
+
+    Columns: the run's fields (`suite`, `task`, `method`, `encoder`, `seed`, `k`, `budget`, `overrides`), `metric`,
+    `score` (the primary metric on test), `validation`, `transfer_parameters`, `trainable_parameters`, `seconds`,
+    `folder`. Failed and damaged results stay out; damaged ones are named in a warning line.
+
+    Args:
+        output: the folder that runs were executed into.
+        **where: values that fields must have, such as `suite="offline"`.
+    """
+    rows = []
+    for file in sorted(output.rglob(RESULT)):
+        if any(part.startswith(".") for part in file.relative_to(output).parts):
+            continue  # a run that is being written
+        try:
+            result = read_result(file.parent)
+        except ValueError as error:
+            print(f"Left out: {error}; run it again.")
+            continue
+        if result["status"] != "ok":
+            continue
+        row = {**result["run"], "overrides": json.dumps(result["run"]["overrides"], sort_keys=True)}
+        if all(row[key] == value for key, value in where.items()):
+            row |= {key: result[key] for key in ("metric", "transfer_parameters", "trainable_parameters")}
+            row |= {"score": result["test"][result["metric"]], "validation": result["validation"][result["metric"]]}
+            rows.append(row | {"seconds": result["seconds"]["total"], "folder": str(file.parent)})
+    columns = (
+        "suite task method encoder seed k budget overrides metric transfer_parameters trainable_parameters score "
+        "validation seconds folder"
+    ).split()
+    return pd.DataFrame(rows, columns=columns)
+
+
+@functools.cache
+def provenance() -> dict[str, object]:
+    """Versions, machine and commit, for `result.json`; the commit is `None` outside a git checkout."""
+    packages = ("torch", "transformers", "adapters", "datasets", "numpy")
+    versions = {name: importlib.metadata.version(name) for name in packages}
+    here = Path(__file__).parent
+    git = functools.partial(subprocess.run, cwd=here, capture_output=True, text=True)
+    try:
+        commit = git(["git", "rev-parse", "HEAD"]).stdout.strip() or None
+        changed = bool(git(["git", "status", "--porcelain", "--untracked-files=no", "."]).stdout.strip())
+    except FileNotFoundError:  # no git on this machine
+        commit, changed = None, False
+    return {"versions": {"python": platform.python_version(), **versions}, "commit": commit, "changed": changed}

@@ -1,0 +1,199 @@
+"""Training a prepared model on a task with the trainers of adapters and transformers."""
+
+from __future__ import annotations
+
+import math
+import tempfile
+import time
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from adapters import AdapterTrainer
+from datasets import DatasetDict
+from torch import nn
+from tqdm.auto import tqdm
+from transformers import (
+    DataCollatorWithPadding,
+    EarlyStoppingCallback,
+    EvalPrediction,
+    PrinterCallback,
+    PreTrainedTokenizerBase,
+    Trainer,
+    TrainerCallback,
+    TrainingArguments,
+)
+
+from ..tasks import Task
+from ..tasks.metrics import score
+from .budget import Budget
+
+
+class Diverged(RuntimeError):
+    """The loss became NaN or infinite."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What training and testing gave: scores by metric, the selected epoch and step, the evaluations, seconds."""
+
+    test: dict[str, float]
+    validation: dict[str, float]
+    selected_epoch: float
+    selected_step: int
+    steps: int
+    history: list[dict[str, float]]
+    seconds: dict[str, float]
+
+
+class KeepBest(TrainerCallback):
+    """Keeps the best state of what is learned in memory and restores it at the end.
+
+    `load_best_model_at_end` would write every frozen source adapter to disk at each evaluation, hundreds of times in a
+    few-shot run, and adapters' trainer does not restore a head that is named unlike its adapter.
+    """
+
+    def __init__(self, metric: str, greater_is_better: bool) -> None:
+        self.metric, self.sign = metric, 1 if greater_is_better else -1
+        self.best: dict[str, float] | None = None
+        self.state: dict[str, torch.Tensor] = {}
+
+    def on_step_end(self, args, state, control, **kwargs) -> None:
+        if state.global_step >= state.max_steps:
+            control.should_evaluate = True  # the last step counts even where it is no multiple of eval_steps
+
+    def on_evaluate(self, args, state, control, metrics, model, **kwargs) -> None:
+        value = metrics[self.metric]
+        if not math.isfinite(value):
+            raise Diverged(f"validation {self.metric.removeprefix('eval_')} is {value} at step {state.global_step}")
+        if self.best is None or self.sign * (value - self.best[self.metric]) > 0:
+            self.best = {**metrics, "epoch": state.epoch, "step": state.global_step}
+            self.state = {name: p.detach().clone() for name, p in model.named_parameters() if p.requires_grad}
+
+    def on_train_end(self, args, state, control, model, **kwargs) -> None:
+        with torch.no_grad():
+            for name, p in model.named_parameters():
+                if name in self.state:
+                    p.copy_(self.state[name])
+
+
+class Watch(TrainerCallback):
+    """One progress bar per run, with the time left and the latest losses; stops a run whose loss is NaN."""
+
+    def __init__(self, title: str) -> None:
+        self.title, self.shown = title, {}
+
+    def on_train_begin(self, args, state, control, **kwargs) -> None:
+        self.bar = tqdm(total=state.max_steps, desc=self.title, unit="step", mininterval=1, leave=False)
+
+    def on_step_end(self, args, state, control, **kwargs) -> None:
+        self.bar.update(state.global_step - self.bar.n)
+
+    def on_log(self, args, state, control, logs, **kwargs) -> None:
+        for key, short in (("loss", "loss"), ("eval_loss", "validation loss")):
+            if key in logs:
+                if not math.isfinite(logs[key]):
+                    raise Diverged(f"{short} is {logs[key]} at step {state.global_step}")
+                self.shown[short] = f"{logs[key]:.3f}"
+                self.bar.set_postfix(self.shown, refresh=False)
+
+    def close(self) -> None:
+        if hasattr(self, "bar"):
+            self.bar.close()
+
+
+def train(
+    model: nn.Module,
+    task: Task,
+    data: DatasetDict,
+    tokenizer: PreTrainedTokenizerBase,
+    budget: Budget,
+    seed: int,
+    title: str,
+) -> Outcome:
+    """Train what requires a gradient, restore the state that was best on validation, and score it on test.
+
+    Args:
+        model: a prepared model (see `Method.prepare`), changed in place.
+        data: encoded splits `train`, `validation` and `test`, with a `length` column.
+        seed: seed of dropout and data order.
+        title: what the progress bar says.
+
+    Raises:
+        Diverged: the loss or the validation score is not finite.
+    """
+    per_epoch = math.ceil(len(data["train"]) / budget.batch_size)
+    steps = min(budget.max_steps, budget.epochs * per_epoch)
+    by_metric = budget.select == "metric"
+    metric = f"eval_{task.metric}" if by_metric else "eval_loss"
+    keep, watch = KeepBest(metric, by_metric), Watch(title)
+
+    def compute_metrics(prediction: EvalPrediction) -> dict[str, float]:
+        return score(task, prediction.predictions, prediction.label_ids)
+
+    with tempfile.TemporaryDirectory() as scratch:
+        arguments = TrainingArguments(
+            output_dir=scratch,  # nothing is saved there: KeepBest holds the checkpoint
+            save_strategy="no",
+            report_to=[],
+            disable_tqdm=True,
+            log_level="error",
+            logging_steps=10,
+            logging_nan_inf_filter=False,
+            seed=seed,
+            data_seed=seed,
+            per_device_train_batch_size=budget.batch_size,
+            per_device_eval_batch_size=64,
+            learning_rate=budget.learning_rate,
+            lr_scheduler_type="linear",
+            max_steps=steps,
+            eval_strategy="steps",
+            eval_steps=min(budget.eval_steps or per_epoch, steps),
+            metric_for_best_model=metric,
+            greater_is_better=by_metric,
+            group_by_length=True,
+            label_names=["labels"],
+            fp16=torch.cuda.is_available(),
+            dataloader_pin_memory=torch.cuda.is_available(),
+        )
+        trainer = (AdapterTrainer if model.active_adapters else Trainer)(
+            model=model,
+            args=arguments,
+            data_collator=DataCollatorWithPadding(tokenizer),
+            train_dataset=data["train"],
+            eval_dataset=data["validation"],
+            compute_metrics=compute_metrics,
+            callbacks=[keep, watch, EarlyStoppingCallback(budget.patience)],
+        )
+        trainer.remove_callback(PrinterCallback)  # Watch shows the same in one line
+        started = time.perf_counter()
+        try:
+            trainer.train()
+        finally:
+            watch.close()
+        trained = time.perf_counter()
+        prediction = trainer.predict(data["test"])
+        tested = time.perf_counter()
+
+    if not np.isfinite(prediction.predictions).all():
+        raise Diverged("the test predictions are not finite")
+    best = keep.best
+    history = [
+        {
+            key.removeprefix("eval_"): value
+            for key, value in log.items()
+            if key in ("step", "eval_loss", f"eval_{task.metric}")
+        }
+        for log in trainer.state.log_history
+        if "eval_loss" in log
+    ]
+    scores = ("loss", *(key for key in score(task, prediction.predictions, prediction.label_ids)))
+    return Outcome(
+        test={key: float(prediction.metrics[f"test_{key}"]) for key in scores},
+        validation={key: float(best[f"eval_{key}"]) for key in scores},
+        selected_epoch=float(best["epoch"]),
+        selected_step=int(best["step"]),
+        steps=int(trainer.state.global_step),
+        history=history,
+        seconds={"train": round(trained - started, 3), "test": round(tested - trained, 3)},
+    )

@@ -1,0 +1,100 @@
+"""Encoders by name: their folder, tokenizer and model."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import torch
+from adapters import AutoAdapterModel
+from transformers import AutoConfig, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+
+from ..errors import UserError, unknown
+from ..paths import data_dir
+from .tiny import build_tiny
+
+HUB = {
+    "roberta-base": "FacebookAI/roberta-base",
+    "roberta-large": "FacebookAI/roberta-large",
+    "xlm-roberta-base": "FacebookAI/xlm-roberta-base",
+    "xlm-roberta-large": "FacebookAI/xlm-roberta-large",
+}
+"""Short names of encoders on the hub: those of the paper."""
+
+
+def encoder_dir(name: str) -> str | Path:
+    """Return where an encoder lies.
+
+    Args:
+        name: "minilm" (fetched), "tiny" (built on first use), a short name of `HUB`, a local folder with a
+            `config.json`, or a hub id such as "FacebookAI/roberta-base".
+
+    Returns:
+        A local folder, or the hub id as text.
+
+    Raises:
+        UserError: there is no such encoder, or it has not been fetched.
+    """
+    if name == "minilm":
+        folder = data_dir() / "encoders" / "minilm"
+        if not (folder / "config.json").exists():
+            raise UserError(f"The encoder 'minilm' is not in {folder}; run `scalearn fetch` once (83 MB).")
+        return folder
+    if name == "tiny":
+        folder = data_dir() / "encoders" / "tiny"
+        if not (folder / "config.json").exists():
+            build_tiny(folder)
+        return folder
+    if name in HUB:
+        return HUB[name]
+    if Path(name).is_dir():
+        if not (Path(name) / "config.json").exists():
+            raise UserError(f"The folder {name} holds no encoder: it has no config.json.")
+        return Path(name)
+    if re.fullmatch(r"[\w.-]+/[\w.-]+", name):
+        return name
+    raise unknown("encoder", name, ("minilm", "tiny", *HUB, "a hub id such as owner/name", "a folder"))
+
+
+def load_tokenizer(name: str) -> PreTrainedTokenizerBase:
+    """Load an encoder's tokenizer; its `model_max_length` is at most the encoder's number of positions.
+
+    Raises:
+        UserError: there is no such encoder, or it cannot be loaded.
+    """
+    where, options = _source(name)
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(where, **options)
+        config = AutoConfig.from_pretrained(where, **options)
+    except (OSError, ValueError) as error:
+        raise _unloadable(name, error) from error
+    # Some tokenizers state no length. RoBERTa's positions begin after the padding id.
+    positions = getattr(config, "max_position_embeddings", None) or tokenizer.model_max_length
+    if "roberta" in config.model_type:
+        positions -= config.pad_token_id + 1
+    tokenizer.model_max_length = min(tokenizer.model_max_length, positions)
+    return tokenizer
+
+
+def load_model(name: str) -> PreTrainedModel:
+    """Load an encoder as an `adapters` model without heads: float32, in evaluation mode.
+
+    Raises:
+        UserError: there is no such encoder, or it cannot be loaded.
+    """
+    where, options = _source(name)
+    try:
+        return AutoAdapterModel.from_pretrained(where, dtype=torch.float32, **options).eval()
+    except (OSError, ValueError) as error:
+        raise _unloadable(name, error) from error
+
+
+def _source(name: str) -> tuple[str | Path, dict[str, bool]]:
+    where = encoder_dir(name)
+    # A local encoder never asks the hub, and no encoder runs code of its own.
+    return where, {"local_files_only": isinstance(where, Path), "trust_remote_code": False}
+
+
+def _unloadable(name: str, error: Exception) -> UserError:
+    reason = str(error).strip().splitlines()[0].rstrip(".")
+    return UserError(f"The encoder '{name}' cannot be loaded ({reason}); check the name, its files or the connection.")

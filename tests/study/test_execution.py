@@ -1,0 +1,154 @@
+"""Executing runs: made once, read after that; damage is made good, failures are kept apart."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from scalearn_lib import scaling_coefficients
+from scalearn_lib.errors import UserError
+from scalearn_lib.methods import METHODS
+from scalearn_lib.study import Run, RunFailed, execute, execute_all, load_results, load_trained
+from scalearn_lib.study.result import WEIGHTS
+from scalearn_lib.tasks.encoders import load_tokenizer
+
+ADAPTER = Run("toy", "toy_topic", "adapter", "tiny", budget="smoke")
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An output folder whose source adapters are trained once for the tests that only read them."""
+    return tmp_path_factory.mktemp("outputs")
+
+
+def modified(folder: Path) -> dict[Path, int]:
+    return {file: file.stat().st_mtime_ns for file in folder.rglob("*") if file.is_file()}
+
+
+def test_a_result_holds_what_its_readers_need(tmp_path: Path) -> None:
+    result = execute(ADAPTER, tmp_path)
+    assert result["run"] == ADAPTER.spec()
+    assert result["status"] == "ok"
+    assert result["metric"] in result["test"] and result["metric"] in result["validation"]
+    assert result["sizes"] == {"train": 64, "validation": 32, "test": 32}
+    assert 0 < result["selected_step"] <= result["steps"] == 4
+    # 2 layers of 32 x 2 down and up with biases
+    assert result["transfer_parameters"] == 2 * (32 * 2 + 2 + 2 * 32 + 32)
+    assert result["trainable_parameters"] == result["transfer_parameters"] + 32 * 32 + 32 + 32 * 3 + 3
+    assert set(result["versions"]) >= {"python", "torch", "transformers", "adapters"}
+    assert result["seconds"]["total"] > 0 and result["peak_memory_mib"] > 0
+    assert "adapter_config.json" in result["files"]
+
+
+def test_a_second_execution_only_reads(tmp_path: Path) -> None:
+    first = execute(ADAPTER, tmp_path)
+    before = modified(tmp_path)
+    assert execute(ADAPTER, tmp_path) == first
+    assert modified(tmp_path) == before
+
+
+def test_same_seed_same_numbers_and_another_seed_others(tmp_path: Path) -> None:
+    first, again = execute(ADAPTER, tmp_path / "a"), execute(ADAPTER, tmp_path / "b")
+    assert first["test"] == again["test"] and first["files"] == again["files"]
+    other = execute(replace(ADAPTER, seed=1), tmp_path / "a")
+    assert other["test"]["loss"] != first["test"]["loss"]
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_every_method_trains_is_stored_and_comes_back(name: str, shared: Path) -> None:
+    run = replace(ADAPTER, method=name)
+    result = execute(run, shared)
+    assert result["status"] == "ok"
+    model = load_trained(run, shared)
+    again = load_trained(run, shared)
+    tokens = load_tokenizer("tiny")(["a storm over the sea", "the striker scores"], return_tensors="pt", padding=True)
+    with torch.no_grad():
+        logits = model(**tokens).logits
+        assert torch.equal(logits, again(**tokens).logits)
+    assert logits.shape == (2, 3)
+    stored = next((run.folder(shared) / WEIGHTS).glob("*.safetensors"))
+    assert stored.stat().st_size > 0
+    assert not list((run.folder(shared) / WEIGHTS).glob("*.bin"))
+
+
+def test_transfer_parameters_are_those_of_the_formulas(shared: Path) -> None:
+    sources, layers, width = 4, 2, 32
+    expected = {
+        "scalearn": sources * layers * width,
+        "scalearn_uniform": sources * layers,
+        "scalearn_pp": sources * width,
+        "scalearn_uniform_pp": sources,
+        "adapter_fusion": layers * (3 * width**2 + 2 * width),
+    }
+    for name, count in expected.items():
+        assert execute(replace(ADAPTER, method=name), shared)["transfer_parameters"] == count
+
+
+def test_training_moved_omega_and_only_it(shared: Path) -> None:
+    model = load_trained(replace(ADAPTER, method="scalearn_uniform"), shared)
+    omega = scaling_coefficients(model, "scalearn_uniform")
+    assert omega.shape == (2, 4, 1)
+    assert abs(omega - 0.5).max() > 0.005  # it started at 2/4, with noise of 0.001
+    source = load_trained(ADAPTER, shared)
+    for name, parameter in source.named_parameters():
+        if ".adapters.toy_topic." in name:
+            assert torch.equal(parameter, model.get_parameter(name))
+
+
+@pytest.mark.parametrize("damage", ["{", "[]", '{"run": 1}'])
+def test_a_damaged_result_is_made_again_and_said_so(damage: str, tmp_path: Path, capsys) -> None:
+    first = execute(ADAPTER, tmp_path)
+    (ADAPTER.folder(tmp_path) / "result.json").write_text(damage)
+    assert execute(ADAPTER, tmp_path)["test"] == first["test"]
+    assert "Made again" in capsys.readouterr().err
+
+
+def test_a_truncated_source_adapter_is_made_again(tmp_path: Path, capsys) -> None:
+    first = execute(ADAPTER, tmp_path)
+    weights = next((ADAPTER.folder(tmp_path) / WEIGHTS).glob("*.safetensors"))
+    weights.write_bytes(weights.read_bytes()[:100])
+    execute(replace(ADAPTER, method="scalearn_uniform_pp"), tmp_path)
+    assert "damaged" in capsys.readouterr().err
+    assert execute(ADAPTER, tmp_path)["files"] == first["files"]
+
+
+def test_nan_loss_is_stored_as_failed_and_enters_no_table(tmp_path: Path) -> None:
+    wild = replace(ADAPTER, overrides={"learning_rate": 1e30})
+    with pytest.raises(RunFailed, match="loss is .* at step|is nan|is inf") as error:
+        execute(wild, tmp_path)
+    assert "\n" not in str(error.value)
+    stored = json.loads((wild.folder(tmp_path) / "result.json").read_text())
+    assert stored["status"] == "failed" and stored["error"]
+    assert load_results(tmp_path).empty
+
+
+def test_many_runs_go_on_after_a_failure(tmp_path: Path, capsys) -> None:
+    wild = replace(ADAPTER, overrides={"learning_rate": 1e30})
+    results = execute_all([wild, ADAPTER], tmp_path)
+    assert [r["run"] for r in results] == [ADAPTER.spec()]
+    assert "failed" in capsys.readouterr().err
+
+
+def test_an_interrupted_run_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*args: object, **kwargs: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("scalearn_lib.study.execution.train", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        execute(ADAPTER, tmp_path)
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+
+
+def test_an_output_folder_that_cannot_be_written(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match="Cannot write to .*choose another output folder"):
+        execute(ADAPTER, tmp_path / "file")
+
+
+def test_few_shot_runs_train_on_k_examples(tmp_path: Path) -> None:
+    result = execute(replace(ADAPTER, k=6, seed=1), tmp_path)
+    assert result["sizes"]["train"] == 6

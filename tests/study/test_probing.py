@@ -1,0 +1,80 @@
+"""Probing: stored features are those of the model, and heads trained together are those trained apart."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from scalearn_lib.study import Run, execute, load_trained
+from scalearn_lib.study.probing import GRID, first_token_features, probe, probing_data, train_heads
+from scalearn_lib.study.result import WEIGHTS
+from scalearn_lib.tasks import get_task
+from scalearn_lib.tasks.encoders import load_tokenizer
+
+
+@pytest.fixture(scope="module")
+def sources(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    output = tmp_path_factory.mktemp("outputs")
+    runs = [Run("toy", task, "adapter", "tiny", budget="smoke") for task in ("toy_topic", "toy_polarity")]
+    for run in runs:
+        execute(run, output)
+    return {run.task: run.folder(output) / WEIGHTS for run in runs}
+
+
+@pytest.mark.parametrize("name", ["toy_topic", "toy_score"])
+def test_heads_trained_together_equal_heads_trained_apart(name: str) -> None:
+    task = get_task("toy", name)
+    generator = torch.Generator().manual_seed(0)
+    features = {s: torch.randn(3, n, 8, generator=generator) for s, n in (("train", 40), ("validation", 12), ("test", 9))}
+    labels = {}
+    for split, x in features.items():
+        integers = torch.randint(0, 3, (x.shape[1],), generator=generator)
+        labels[split] = integers.float() if task.kind == "regression" else integers
+    together = train_heads(task, features, labels, seed=1)
+    for index in range(3):
+        apart = train_heads(task, {s: x[index : index + 1] for s, x in features.items()}, labels, seed=1)
+        for split in ("validation", "test"):
+            torch.testing.assert_close(together[split][index], apart[split][0], rtol=1e-4, atol=1e-5)
+
+
+def test_heads_learn_what_can_be_learned() -> None:
+    task = get_task("toy", "toy_topic")
+    generator = torch.Generator().manual_seed(0)
+    labels = {s: torch.randint(0, 3, (n,), generator=generator) for s, n in (("train", 300), ("validation", 60), ("test", 60))}
+    clean = {s: torch.nn.functional.one_hot(y, 8).float() * 3 for s, y in labels.items()}
+    noise = {s: torch.randn(len(y), 8, generator=generator) for s, y in labels.items()}
+    logits = train_heads(task, {s: torch.stack([clean[s], noise[s]]) for s in labels}, labels, seed=0, learning_rate=1e-2)
+    accuracy = (logits["test"].argmax(-1) == labels["test"]).float().mean(1)
+    assert accuracy[0] == 1.0 and accuracy[1] < 0.7
+
+
+def test_features_at_one_are_those_of_the_trained_adapter(sources: dict[str, Path], tmp_path: Path) -> None:
+    run = Run("toy", "toy_topic", "adapter", "tiny", budget="smoke")
+    model, tokenizer = load_trained(run, sources["toy_topic"].parents[6]), load_tokenizer("tiny")
+    data = probing_data("toy", "toy_topic", "tiny", "smoke")
+    features = first_token_features(model, tokenizer, data["test"])
+    for index in (0, 3):
+        row = data["test"][index]
+        ids = torch.tensor([row["input_ids"]])
+        with torch.no_grad():
+            alone = model.base_model(input_ids=ids, attention_mask=torch.ones_like(ids)).last_hidden_state[0, 0]
+        torch.testing.assert_close(features[index], alone, rtol=1e-4, atol=1e-5)
+
+
+def test_probe_gives_a_row_per_setting_and_seed(sources: dict[str, Path]) -> None:
+    task = get_task("toy", "toy_topic")
+    data = probing_data("toy", "toy_topic", "tiny", "smoke")
+    assert {split: len(rows) for split, rows in data.items()} == {"train": 16, "validation": 8, "test": 16}
+    settings = [(0.0, 0.0), (1.0, 0.5)]
+    probes = probe(task, data, "tiny", sources, settings, seeds=[0, 1])
+    assert list(probes.columns) == ["toy_topic", "toy_polarity", "seed", "score", "validation"]
+    assert sorted(zip(probes["toy_topic"], probes["toy_polarity"], probes["seed"], strict=True)) == [
+        (0.0, 0.0, 0), (0.0, 0.0, 1), (1.0, 0.5, 0), (1.0, 0.5, 1)
+    ]  # fmt: skip
+    assert probes["score"].between(0, 1).all()
+
+
+def test_the_grid_is_the_papers() -> None:
+    assert GRID == (0.0, 0.1, 0.3, 0.5, 0.7, 0.9, 1.0)

@@ -1,0 +1,62 @@
+"""The command line: the same functions, errors in one sentence without a traceback."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from scalearn_lib.cli import main
+
+SMALL = ["--encoder", "tiny", "--budget", "smoke"]
+
+
+def test_tasks_and_methods_are_listed(capsys: pytest.CaptureFixture) -> None:
+    assert main(["tasks"]) == 0
+    shown = capsys.readouterr().out
+    assert "toy_topic" in shown and "trec_fine" in shown
+    assert main(["tasks", "toy"]) == 0
+    assert "trec_fine" not in capsys.readouterr().out
+    assert main(["methods"]) == 0
+    assert "scalearn_uniform_pp" in capsys.readouterr().out
+
+
+def test_run_then_table(capsys: pytest.CaptureFixture, tmp_path: Path) -> None:
+    output = ["--output", str(tmp_path)]
+    assert main(["run", "toy", "scalearn_uniform_pp", "toy_topic", *SMALL, *output]) == 0
+    shown = capsys.readouterr().out
+    assert "4 transfer parameters" in shown and "result.json" in shown
+    assert main(["table", "toy", *SMALL, *output]) == 0
+    table = capsys.readouterr().out
+    assert "ScaLearnUniform++" in table and "toy_topic" in table
+
+
+@pytest.mark.parametrize(
+    ("command", "message"),
+    [
+        (["run", "toi", "scalearn", "toy_topic"], "Unknown suite 'toi' (did you mean 'toy'?)"),
+        (["run", "toy", "scalern", "toy_topic"], "Unknown method 'scalern' (did you mean 'scalearn'?)"),
+        (["run", "toy", "scalearn", "rte"], "Unknown task 'rte'"),
+        (["run", "toy", "scalearn", "toy_topic", "--budget", "quik"], "Unknown budget 'quik' (did you mean 'quick'?)"),
+        (["run", "toy", "adapter", "toy_topic", "--k", "0"], "k is a whole number of at least 1"),
+        (["run", "toy", "adapter", "toy_topic", "--k", "9999", *SMALL], "9999"),
+        (["run", "toy", "adapter", "toy_topic", "--encoder", "no-such-folder/x/y"], "no-such-folder"),
+        (["run", "offline", "adapter", "movie"], "scalearn fetch"),
+        (["table", "toy"], "No results for suite 'toy'"),
+        (["table", "gleu"], "Unknown suite 'gleu'"),
+    ],
+)
+def test_errors_are_one_sentence(command: list[str], message: str, capsys: pytest.CaptureFixture) -> None:
+    assert main(command) == 1
+    captured = capsys.readouterr()
+    assert message in captured.err
+    assert captured.err.strip().count("\n") == 0 and "Traceback" not in captured.err
+
+
+def test_ctrl_c_is_quiet(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("scalearn_lib.study.execute", interrupted)
+    assert main(["run", "toy", "adapter", "toy_topic", *SMALL]) == 130
+    assert "goes on from there" in capsys.readouterr().err

@@ -1,0 +1,39 @@
+"""The five notebooks, executed by papermill as a user would, in the smoke budget on the toy suite."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from scalearn_lib.study.notebook import execute_notebook
+
+NOTEBOOKS = Path(__file__).parents[1] / "notebooks"
+TOY = {"SUITE": "toy", "ENCODER": "tiny", "BUDGET": "smoke", "SEEDS": [0]}
+CHANGES = {
+    "01_scaling_analysis": {"TARGETS": ["toy_topic"], "PARTNER": "toy_polarity"},
+    "02_source_adapters": {"TARGETS": ["toy_topic", "toy_pair", "toy_score", "toy_polarity"]},
+    "03_transfer_variants": {"TARGETS": ["toy_score"]},
+    "04_few_shot": {"TARGETS": ["toy_score"], "SHOTS": [4, 8]},
+    "05_benchmarks": {"TARGETS": ["toy_score"], "METHODS": ["adapter", "scalearn"]},
+}
+FIGURES = {"01_scaling_analysis": 2, "02_source_adapters": 2, "03_transfer_variants": 5, "04_few_shot": 1, "05_benchmarks": 1}
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_notebook_runs_alone(name: str, tmp_path: Path) -> None:
+    executed = tmp_path / f"{name}.ipynb"
+    execute_notebook(NOTEBOOKS / f"{name}.ipynb", executed, {**TOY, **CHANGES[name], "OUTPUT": str(tmp_path)})
+    done = nbformat.read(executed, as_version=4)
+    outputs = [output for cell in done.cells if cell.cell_type == "code" for output in cell.outputs]
+    assert not [output for output in outputs if output.output_type == "error"]
+    assert len(list((tmp_path / "figures").glob("*.png"))) == FIGURES[name]
+    found = next(i for i, cell in enumerate(done.cells) if cell.source.startswith("## What was found"))
+    findings = done.cells[found + 1].outputs[-1].data["text/markdown"]
+    assert findings.count("\n- ") + findings.startswith("- ") >= 2
+    assert "nan" not in findings.replace("± nan", "")
+
+
+def test_every_notebook_is_tested() -> None:
+    assert sorted(CHANGES) == sorted(path.stem for path in NOTEBOOKS.glob("*.ipynb"))
