@@ -1,20 +1,16 @@
-"""Shared fixtures: every test has its own data and output folders, and the tiny encoder."""
+"""Shared fixtures: tests have data and output folders of their own, and the tiny encoder."""
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections.abc import Iterator
 
 import pytest
 
 
-@pytest.fixture(scope="session")
-def session_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One data folder for the whole session, so that the tiny encoder is built once."""
-    return tmp_path_factory.mktemp("data")
-
-
-@pytest.fixture(autouse=True)
-def folders(session_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Keep tests away from the user's data/ and outputs/."""
-    monkeypatch.setenv("SCALEARN_DATA", str(session_data))
-    monkeypatch.setenv("SCALEARN_OUTPUT", str(tmp_path / "outputs"))
+@pytest.fixture(scope="session", autouse=True)
+def folders(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Keep tests away from the user's data/ and outputs/; the tiny encoder is built once per session."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SCALEARN_DATA", str(tmp_path_factory.mktemp("data")))
+        patch.setenv("SCALEARN_OUTPUT", str(tmp_path_factory.mktemp("outputs")))
+        yield

@@ -12,13 +12,19 @@ from scalearn_lib.study.notebook import execute_notebook
 NOTEBOOKS = Path(__file__).parents[1] / "notebooks"
 TOY = {"SUITE": "toy", "ENCODER": "tiny", "BUDGET": "smoke", "SEEDS": [0]}
 CHANGES = {
-    "01_scaling_analysis": {"TARGETS": ["toy_topic"], "PARTNER": "toy_polarity"},
+    "01_scaling_analysis": {"TARGETS": ["toy_topic"], "PARTNER": "toy_polarity", "GRID": [0, 0.5, 1]},
     "02_source_adapters": {"TARGETS": ["toy_topic", "toy_pair", "toy_score", "toy_polarity"]},
     "03_transfer_variants": {"TARGETS": ["toy_score"]},
     "04_few_shot": {"TARGETS": ["toy_score"], "SHOTS": [4, 8]},
     "05_benchmarks": {"TARGETS": ["toy_score"], "METHODS": ["adapter", "scalearn"]},
 }
-FIGURES = {"01_scaling_analysis": 2, "02_source_adapters": 2, "03_transfer_variants": 5, "04_few_shot": 1, "05_benchmarks": 1}
+FIGURES = {
+    "01_scaling_analysis": 2,
+    "02_source_adapters": 2,
+    "03_transfer_variants": 5,
+    "04_few_shot": 1,
+    "05_benchmarks": 1,
+}
 
 
 @pytest.mark.parametrize("name", CHANGES)

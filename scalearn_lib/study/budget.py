@@ -70,7 +70,7 @@ def make_budget(name: str, method: Method, k: int | None, overrides: dict[str, o
         if k is not None:
             budget = replace(budget, epochs=NO_LIMIT, max_steps=1000, patience=20, select="metric")
     elif name == "quick":
-        budget = Budget(5 * method.learning_rate, NO_LIMIT, 150, 50, 30, max_validation=500)
+        budget = Budget(5 * method.learning_rate, NO_LIMIT, 120, 40, 30, max_validation=500)
         if k is not None:
             budget = replace(budget, max_steps=60, eval_steps=20, select="metric")
     else:

@@ -23,8 +23,8 @@ from ..tasks import get_task
 from ..tasks.encoders import load_model, load_tokenizer
 from ..tasks.encoding import encode
 from ..tasks.splits import few_shot
-from .result import WEIGHTS, check_files, new_folder, provenance, read_result, write_result
-from .run import Run
+from .result import check_files, new_folder, provenance, read_result, write_result
+from .run import WEIGHTS, Run
 from .training import Diverged, train
 
 
@@ -55,7 +55,7 @@ def execute(run: Run, output: Path | None = None) -> dict[str, object]:
     sources = run.sources()
     for source in sources.values():
         execute(source, output)
-    return _make(run, folder, {task: source.folder(output) / WEIGHTS for task, source in sources.items()})
+    return _make(run, folder, {task: source.weights(output) for task, source in sources.items()})
 
 
 def execute_all(runs: Iterable[Run], output: Path | None = None) -> list[dict[str, object]]:
@@ -84,8 +84,8 @@ def load_trained(run: Run, output: Path | None = None) -> nn.Module:
     execute(run, output)
     method, task = get_method(run.method), get_task(run.suite, run.task)
     model = load_model(run.encoder)
-    method.prepare(model, [task], {name: source.folder(output) / WEIGHTS for name, source in run.sources().items()})
-    method.load(model, [task], run.folder(output) / WEIGHTS)
+    method.prepare(model, [task], {name: source.weights(output) for name, source in run.sources().items()})
+    method.load(model, [task], run.weights(output))
     return model.eval()
 
 

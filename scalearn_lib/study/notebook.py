@@ -104,7 +104,9 @@ def _check_type(name: str, value: object, kind: type | list[type]) -> None:
     if isinstance(kind, list):
         if not isinstance(value, list | tuple) or not value:
             example = {int: "[0, 1]", float: "[0.5, 1.0]", str: "['rte']"}[kind[0]]
-            raise UserError(f"{name} must be a list such as {example}, got {value!r}; with papermill, use -y for lists.")
+            raise UserError(
+                f"{name} must be a list such as {example}, got {value!r}; with papermill, use -y for lists."
+            )
         for item in value:
             _check_type(f"Each item of {name}", item, kind[0])
         return

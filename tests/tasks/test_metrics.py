@@ -1,0 +1,49 @@
+"""Scores of a model's outputs."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from scalearn_lib.tasks import SUITES, get_task
+from scalearn_lib.tasks.metrics import METRICS, score
+
+SCORE, TOPIC, POLARITY = (get_task("toy", f"toy_{name}") for name in ("score", "topic", "polarity"))
+
+
+def test_classification_scores_with_the_primary_metric_first() -> None:
+    logits = np.array([[2.0, 1.0], [0.0, 1.0], [3.0, 1.0], [0.0, 9.0]])
+    scores = score(POLARITY, logits, np.array([0, 1, 1, 1]))
+    assert list(scores) == ["matthews", "accuracy", "f1_macro"]
+    assert scores["accuracy"] == 0.75
+    # by hand: TP 2, TN 1, FP 0, FN 1
+    assert scores["matthews"] == pytest.approx(2 / math.sqrt(2 * 3 * 1 * 2))
+    assert scores["f1_macro"] == pytest.approx((2 / 3 + 4 / 5) / 2)
+    assert list(score(TOPIC, np.eye(3), np.arange(3)).values()) == [1.0, 1.0]
+
+
+@pytest.mark.parametrize("shape", [(4, 1), (4,)])
+def test_regression_scores(shape: tuple[int, ...]) -> None:
+    scores = score(SCORE, np.array([1.0, 2.0, 4.0, 8.0]).reshape(shape), np.array([1.0, 2.0, 3.0, 4.0]))
+    assert list(scores) == ["pearson", "spearman"]
+    assert scores["spearman"] == pytest.approx(1.0)
+    assert scores["pearson"] == pytest.approx(np.corrcoef([1, 2, 4, 8], [1, 2, 3, 4])[0, 1])
+
+
+@pytest.mark.parametrize("name", METRICS)
+def test_a_constant_prediction_has_a_finite_score(name: str) -> None:
+    labels = np.array([0, 1, 1, 0])
+    value = METRICS[name](np.ones_like(labels), labels)
+    assert value == {"accuracy": 0.5, "f1": pytest.approx(2 / 3), "f1_macro": pytest.approx(1 / 3)}.get(name, 0.0)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_outputs_that_are_not_finite_have_no_score(bad: float) -> None:
+    assert all(math.isnan(v) for v in score(SCORE, np.array([1.0, bad]), np.array([1.0, 2.0])).values())
+    assert all(math.isnan(v) for v in score(POLARITY, np.array([[1.0, bad]]), np.array([1])).values())
+
+
+def test_every_task_has_a_metric_that_exists() -> None:
+    assert {task.metric for suite in SUITES.values() for task in suite.tasks} <= set(METRICS)
