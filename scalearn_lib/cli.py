@@ -138,14 +138,16 @@ def _table(arguments: argparse.Namespace) -> None:
 
 
 def _demo(arguments: argparse.Namespace) -> None:
-    from .study import table
-    from .study.notebook import execute_notebook
+    from .study import execute_all, table
+    from .study.notebook import execute_notebook, notebook_runs
 
     started = time.perf_counter()
     output = (arguments.output or output_dir()).resolve()
     notebooks = sorted((Path(__file__).resolve().parents[1] / "notebooks").glob("0*.ipynb"))
     if not notebooks:
         raise UserError("The notebooks are not beside the package: run `scalearn demo` from a clone of the repository.")
+    # One process for all runs: it shares the encoded texts, and its progress bars are seen; the notebooks then read.
+    execute_all([run for notebook in notebooks for run in notebook_runs(notebook)], output)
     for number, notebook in enumerate(notebooks, 1):
         executed = output / "notebooks" / notebook.name
         print(f"[{number}/{len(notebooks)}] {notebook.stem}", flush=True)

@@ -31,6 +31,8 @@ PARAMETERS = {
 }
 """Type of each parameter; `[type]` is a list of it."""
 
+WIDGET = "application/vnd.jupyter.widget-view+json"
+
 
 @dataclass(frozen=True)
 class Parameters:
@@ -138,14 +140,15 @@ def execute_notebook(source: Path, executed: Path, parameters: Mapping[str, obje
         papermill.execute_notebook(source, executed, dict(parameters), cwd=source.parent)
     except papermill.PapermillExecutionError as error:
         raise UserError(f"{source.name} failed with {error.ename}: {error.evalue}; see {executed}.") from error
+    _drop_progress_bars(executed)
     return time.perf_counter() - started
 
 
-def notebook_parameters(source: Path) -> list[str]:
-    """Names assigned in the cell of a notebook that is tagged `parameters`.
+def notebook_parameters(source: Path) -> dict[str, object]:
+    """Return the names and values in the cell of a notebook that is tagged `parameters`.
 
     Raises:
-        UserError: the file is no notebook, or has not exactly one such cell.
+        UserError: the file is no notebook, has not exactly one such cell, or a value there is no plain literal.
     """
     try:
         notebook = nbformat.read(source, as_version=4)
@@ -154,7 +157,37 @@ def notebook_parameters(source: Path) -> list[str]:
     cells = [cell for cell in notebook.cells if "parameters" in cell.metadata.get("tags", [])]
     if len(cells) != 1:
         raise UserError(f"{source} has {len(cells)} cells tagged 'parameters'; a notebook here has exactly one.")
-    return [t.id for node in ast.parse(cells[0].source).body if isinstance(node, ast.Assign) for t in node.targets]
+    assignments = [node for node in ast.parse(cells[0].source).body if isinstance(node, ast.Assign)]
+    try:
+        return {target.id: ast.literal_eval(node.value) for node in assignments for target in node.targets}
+    except ValueError as error:
+        raise UserError(
+            f"The parameters of {source} must be plain values: numbers, texts and lists of them."
+        ) from error
+
+
+def notebook_runs(source: Path) -> list[Run]:
+    """Return the runs that a notebook makes with its own parameters: targets × methods × seeds, for each k if it has any.
+
+    Raises:
+        UserError: as `notebook_parameters`, or a parameter is wrong.
+    """
+    parameters = notebook_parameters(source)
+    study = check_parameters({name: parameters[name] for name in PARAMETERS})
+    return [run for k in parameters.get("SHOTS", [None]) for run in study.runs(k)]
+
+
+def _drop_progress_bars(executed: Path) -> None:
+    """Remove widget outputs from an executed notebook: progress bars, of which only their first text would remain."""
+    notebook = nbformat.read(executed, as_version=4)
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            cell.outputs = [
+                o for o in cell.outputs if "application/vnd.jupyter.widget-view+json" not in o.get("data", {})
+            ]
+    temporary = executed.with_suffix(".tmp")
+    nbformat.write(notebook, temporary)
+    temporary.replace(executed)
 
 
 def _is_executed(source: Path, executed: Path, parameters: Mapping[str, object]) -> bool:

@@ -8,7 +8,7 @@ import nbformat
 import pytest
 
 from scalearn_lib.errors import UserError
-from scalearn_lib.study.notebook import check_parameters, execute_notebook, notebook_parameters
+from scalearn_lib.study.notebook import check_parameters, execute_notebook, notebook_parameters, notebook_runs
 
 GOOD = {
     "SUITE": "toy",
@@ -67,7 +67,7 @@ def notebook(path: Path, code: str) -> Path:
 
 def test_execution_happens_once_and_again_after_a_change(tmp_path: Path) -> None:
     source, executed = notebook(tmp_path / "a.ipynb", "print(A, B)"), tmp_path / "out" / "a.ipynb"
-    assert notebook_parameters(source) == ["A", "B"]
+    assert notebook_parameters(source) == {"A": 1, "B": [2]}
     assert execute_notebook(source, executed, {"A": 5}) > 0
     assert "5 [2]" in executed.read_text()
     assert execute_notebook(source, executed, {"A": 5}) == 0
@@ -86,6 +86,27 @@ def test_unknown_parameters_and_failing_cells_are_errors(tmp_path: Path) -> None
     assert executed.exists()  # the failure can be read there
     with pytest.raises(UserError):
         execute_notebook(source, executed, {})  # and does not count as executed
+
+
+def test_the_runs_of_a_notebook_follow_from_its_parameters(tmp_path: Path) -> None:
+    source = notebook(tmp_path / "a.ipynb", "1")
+    book = nbformat.read(source, as_version=4)
+    book.cells[0].source = "\n".join(f"{name} = {value!r}" for name, value in (GOOD | {"SHOTS": [4, 8]}).items())
+    nbformat.write(book, source)
+    runs = notebook_runs(source)
+    assert len(runs) == 8 and {run.k for run in runs} == {4, 8}
+    book.cells[0].source = "SUITE = open('x')"
+    nbformat.write(book, source)
+    with pytest.raises(UserError, match="must be plain values"):
+        notebook_runs(source)
+
+
+def test_progress_bars_are_not_kept(tmp_path: Path) -> None:
+    code = "from tqdm.notebook import tqdm\nfor _ in tqdm(range(2)): pass\nprint('done')"
+    source, executed = notebook(tmp_path / "a.ipynb", code), tmp_path / "out.ipynb"
+    execute_notebook(source, executed, {})
+    outputs = nbformat.read(executed, as_version=4).cells[-1].outputs
+    assert [output.output_type for output in outputs] == ["stream"]
 
 
 def test_a_notebook_without_parameters_cell_is_refused(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from scalearn_lib.errors import UserError
 from scalearn_lib.tasks import get_suite, get_task, offline
+from scalearn_lib.tasks.fetch import WHEELS
 from scalearn_lib.tasks.splits import normalised
 
 SMS = (
@@ -137,3 +138,12 @@ def test_verification_counts_rows(own_data: Path) -> None:
         offline.verify()
     assert set(offline.ROWS) == {task.name for task in offline.SUITE.tasks}
     assert len(offline.FINE_CLASSES) == 50 and len(set(offline.FINE_CLASSES)) == 50
+
+
+def test_the_data_readme_lists_every_task_and_file() -> None:
+    page = (Path(__file__).parents[2] / "data" / "README.md").read_text()
+    for task in offline.SUITE.tasks:
+        row = next(line for line in page.splitlines() if line.startswith(f"| {task.name} |"))
+        sizes = [int(part.replace(",", "")) for part in row.split("|")[3].split("/")]
+        assert sum(sizes) == offline.ROWS[task.name]
+    assert all(name in page for name in WHEELS[0].members.values() if name.endswith(("csv", "Truth.txt", "labels.txt")))
