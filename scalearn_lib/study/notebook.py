@@ -167,7 +167,7 @@ def notebook_parameters(source: Path) -> dict[str, object]:
 
 
 def notebook_runs(source: Path) -> list[Run]:
-    """Return the runs that a notebook makes with its own parameters: targets × methods × seeds, for each k if it has any.
+    """Return the runs that a notebook makes with its own parameters: targets × methods × seeds, and each k of SHOTS.
 
     Raises:
         UserError: as `notebook_parameters`, or a parameter is wrong.
@@ -178,7 +178,7 @@ def notebook_runs(source: Path) -> list[Run]:
 
 
 def _drop_progress_bars(executed: Path) -> None:
-    """Remove widget outputs from an executed notebook: progress bars, of which only their first text would remain."""
+    """Remove widget outputs from an executed notebook: progress bars, of which only the first text would remain."""
     notebook = nbformat.read(executed, as_version=4)
     for cell in notebook.cells:
         if cell.cell_type == "code":
