@@ -83,7 +83,7 @@ class ScaLearnBottleneckLayer:
             if isinstance(adapter_setup, ScaLearn):
                 return state  # no source has a module in this layer
             return super().compose_fuse(adapter_setup, state, lvl)
-        children = [(row, c) for row, c in enumerate(adapter_setup) if _last(c) in self.adapters]
+        children = [(row, child) for row, child in enumerate(adapter_setup) if self._is_here(child)]
         last = _last(children[-1][1])
         hidden, _, residual = self.adapters[last].pre_forward(state.hidden_states, state.input_tensor, state.layer_norm)
         state = state._replace(hidden_states=hidden, adapter_residual=residual)
@@ -96,6 +96,13 @@ class ScaLearnBottleneckLayer:
         else:
             scaled = layer.fused(omega, hidden, [self.adapters[child] for _, child in children])
         return state._replace(hidden_states=scaled + residual, last=last)
+
+    def _is_here(self, child: AdapterCompositionBlock | str) -> bool:
+        """Whether the source has a module in this layer; a configuration may leave layers out."""
+        source = _last(child)
+        if source not in self.adapters_config:
+            raise ValueError(f"The source adapter '{source}' was deleted, but an active ScaLearn block still scales it.")
+        return source in self.adapters
 
     def _why_loop(self, layer: ScaLearnLayer, children: list) -> str | None:
         if not layer.config.fused:

@@ -1,0 +1,86 @@
+"""Fused = loop = folded, for any sources: properties instead of examples."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import scalearn_lib
+from scalearn_lib import ScaLearn, ScaLearnConfig, forward_path
+
+from .helpers import activate, batch, logits, omegas, roberta
+
+VARIANTS = st.sampled_from(sorted(scalearn_lib.VARIANTS))
+SOURCE = st.builds(
+    "seq_bn[reduction_factor={},scaling={}]".format,
+    st.sampled_from([1, 2, 4, 5, 32]),
+    st.sampled_from(["1.0", "0.5", "4.0", "'learned'", "'channel'"]),
+)
+SOURCES = st.lists(SOURCE, min_size=1, max_size=6)
+TOLERANCE = {torch.float64: 1e-10, torch.float32: 1e-5, torch.bfloat16: 0.1}
+
+
+def forward_and_gradients(sources, variant, dtype, fused):
+    model = roberta("abcdef"[: len(sources)], sources).to(dtype)
+    setup = ScaLearn(*"abcdef"[: len(sources)])
+    activate(model, setup, ScaLearnConfig.load(variant, fused=fused))
+    out = model(**batch())
+    out.loss.backward()
+    expected = "fused" if fused else "loop: switched on by the configuration"
+    assert set(forward_path(model, setup).values()) == {expected}
+    return model, setup, out.logits.detach(), [p.grad for p in omegas(model).values()]
+
+
+@settings(max_examples=25, deadline=None)
+@given(SOURCES, VARIANTS, st.sampled_from(list(TOLERANCE)))
+def test_fused_equals_loop(sources: list[str], variant: str, dtype: torch.dtype) -> None:
+    _, _, fused, fused_gradients = forward_and_gradients(sources, variant, dtype, True)
+    _, _, loop, loop_gradients = forward_and_gradients(sources, variant, dtype, False)
+    close = {"rtol": 0.0, "atol": TOLERANCE[dtype]}
+    torch.testing.assert_close(fused, loop, **close)
+    for one, other in zip(fused_gradients, loop_gradients, strict=True):
+        torch.testing.assert_close(one, other, **close)
+
+
+@settings(max_examples=20, deadline=None)
+@given(SOURCES, VARIANTS, st.sampled_from([torch.float64, torch.float32]))
+def test_folded_equals_unfolded(sources: list[str], variant: str, dtype: torch.dtype) -> None:
+    model, setup, unfolded, _ = forward_and_gradients(sources, variant, dtype, True)
+    scalearn_lib.fold(model, setup, "folded")
+    model.set_active_adapters("folded")
+    model.active_head = "head"
+    torch.testing.assert_close(logits(model), unfolded, rtol=0.0, atol=TOLERANCE[dtype])
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.lists(st.floats(-2, 2), min_size=1, max_size=4))
+def test_the_sum_is_the_equation(fixed: list[float]) -> None:
+    """One layer by hand: h ← h + Σ ω_t U_t φ(D_t h), inside an otherwise unchanged model."""
+    names = "abcd"[: len(fixed)]
+    model, setup = roberta(names), ScaLearn(*names)
+    model.add_adapter_fusion(setup, ScaLearnConfig(fixed=fixed), set_active=True)
+    layer = model.roberta.encoder.layer[0].output
+    seen = {}
+    layer.LayerNorm.register_forward_hook(
+        lambda module, args, output: seen.setdefault("norms", []).append((args[0], output))
+    )
+    layer.dropout.register_forward_hook(lambda module, args, output: seen.setdefault("dense", output))
+    logits(model)
+    h = seen["norms"][0][1]  # what the adapters read: LN(dense + attention output)
+    attention = seen["norms"][0][0] - seen["dense"]
+    with torch.no_grad():
+        outputs = [layer.adapters[n].adapter_up(layer.adapters[n].adapter_down(h)) for n in names]
+    total = sum(w * o for w, o in zip(fixed, outputs, strict=True))
+    torch.testing.assert_close(seen["norms"][1][0], seen["dense"] + total + attention, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("extra", ["use_gating=True", "ln_after=True", "dropout=0.5", "ln_before=True", "scaling=2.0"])
+def test_one_source_with_omega_one_is_that_adapter(extra: str) -> None:
+    model = roberta("a", [f"seq_bn[reduction_factor=4,{extra}]"])
+    model.set_active_adapters("a")
+    model.active_head = "head"
+    alone = logits(model)
+    model.add_adapter_fusion(ScaLearn("a"), ScaLearnConfig(fixed=[1.0]), set_active=True)
+    torch.testing.assert_close(logits(model), alone, rtol=0.0, atol=1e-6)
