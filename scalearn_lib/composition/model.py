@@ -101,7 +101,7 @@ class ScaLearnBottleneckLayer:
         """Whether the source has a module in this layer; a configuration may leave layers out."""
         source = _last(child)
         if source not in self.adapters_config:
-            raise ValueError(f"The source adapter '{source}' was deleted, but an active ScaLearn block still scales it.")
+            raise ValueError(f"The source adapter '{source}' was deleted, but the active ScaLearn block scales it.")
         return source in self.adapters
 
     def _why_loop(self, layer: ScaLearnLayer, children: list) -> str | None:

@@ -6,10 +6,9 @@ import types
 
 import pytest
 import torch
-from adapters import BertAdapterModel, Fuse, Stack
+from adapters import BertAdapterModel, Fuse, RobertaAdapterModel, Stack
 from adapters.trainer import AdapterTrainerCallback
 from transformers import RobertaConfig
-from adapters import RobertaAdapterModel
 
 import scalearn_lib
 from scalearn_lib import ScaLearn, ScaLearnConfig, forward_path, scaling_coefficients

@@ -1,0 +1,128 @@
+"""Wrong input gets one clear sentence and changes nothing."""
+
+from __future__ import annotations
+
+import pytest
+from adapters import Fuse, Parallel, RobertaAdapterModel, Split, Stack
+from transformers import RobertaConfig
+
+import scalearn_lib
+from scalearn_lib import ScaLearn, ScaLearnConfig
+
+from .helpers import SHAPE, activate, roberta
+
+
+@pytest.mark.parametrize(
+    ("sources", "message"),
+    [
+        ((), "at least one source adapter"),
+        (("a", ""), "no empty names"),
+        (("a", "b", "a"), "a is given more than once"),
+        (("a", Stack("b", "a")), "a is given more than once"),
+        (("a", Fuse("b", "c")), "takes adapter names or Stacks of adapter names, not Fuse"),
+        (("a", Parallel("b", "c")), "takes adapter names or Stacks"),
+        (("a", ScaLearn("b", "c")), "takes adapter names or Stacks"),
+        (("a", Stack("b", Fuse("c", "d"))), "takes adapter names or Stacks"),
+        ((["a", "b"],), "takes adapter names or Stacks"),
+    ],
+)
+def test_setups_that_cannot_work(sources: tuple, message: str) -> None:
+    with pytest.raises(ValueError, match=message) as error:
+        ScaLearn(*sources)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "nesting",
+    [lambda s: Fuse("c", s), lambda s: Split("c", s, splits=4), lambda s: Stack("c", Stack("c", s))],
+)
+def test_nestings_that_cannot_work(nesting) -> None:
+    model, setup = roberta(), ScaLearn("a", "b")
+    activate(model, setup)
+    with pytest.raises(ValueError, match="Cannot nest|invalid|too deep"):
+        model.set_active_adapters(nesting(setup))
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"init_scale": float("nan")}, "init_scale must be a finite number"),
+        ({"init_std": -1.0}, "init_std must be .* at least 0"),
+        ({"dropout_prob": 1.0}, "dropout_prob must be at least 0 and below 1"),
+        ({"constraint": "max"}, "constraint must be None, 'mean' or 'softmax'"),
+        ({"regularization": -0.1}, "regularization must be"),
+        ({"fixed": []}, "fixed must hold one finite number per source"),
+        ({"fixed": [1.0, float("inf")]}, "fixed must hold one finite number per source"),
+        ({"fixed": [1.0], "constraint": "mean"}, "fixed coefficients are not learned"),
+        ({"architecture": "lora"}, "architecture 'scalearn', not 'lora'"),
+    ],
+)
+def test_configurations_out_of_range(fields: dict, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        ScaLearnConfig(**fields)
+
+
+def test_unknown_variants_name_the_nearest() -> None:
+    model, setup = roberta(), ScaLearn("a", "b")
+    with pytest.raises(ValueError, match="Unknown fusion configuration 'scalern' .did you mean 'scalearn'.*valid: "):
+        model.add_adapter_fusion(setup, config="scalern")
+    with pytest.raises(ValueError, match="did you mean 'scalearn_pp'"):
+        ScaLearnConfig.load("scalearn_p")
+    with pytest.raises(ValueError, match="no field droput"):
+        ScaLearnConfig.load("scalearn", droput=0.1)
+    assert not model.adapters_config.fusions
+
+
+def test_a_scalearn_setup_needs_a_scalearn_configuration() -> None:
+    model = roberta()
+    with pytest.raises(ValueError, match="needs a ScaLearn configuration, not 'dynamic'"):
+        model.add_adapter_fusion(ScaLearn("a", "b"), config="dynamic")
+    model.add_adapter_fusion(["a", "b"], config="scalearn", name="from_list")
+    model.add_adapter_fusion("a,c", config="scalearn_pp")
+    model.add_adapter_fusion(ScaLearn("b", "c"))  # "scalearn" unless told otherwise
+    assert set(model.adapters_config.fusions) == {"from_list", "a,c", "b,c"}
+    with pytest.raises(ValueError, match="has already been added"):
+        model.add_adapter_fusion(ScaLearn("b", "c"))
+
+
+@pytest.mark.parametrize(
+    ("adapter", "message"),
+    [
+        ("lora", "needs sequential bottleneck adapters, but 'x' is not one"),
+        ("par_bn", "needs sequential bottleneck adapters, but 'x' is not one"),
+        ("seq_bn[original_ln_before=False]", "'x' and 'a' differ in original_ln_before"),
+        (None, "Source adapters not on the model: x"),
+    ],
+)
+def test_sources_that_cannot_be_scaled(adapter: str | None, message: str) -> None:
+    model = roberta()
+    if adapter:
+        model.add_adapter("x", config=adapter)
+    before = set(model.state_dict())
+    with pytest.raises(ValueError, match=message):
+        model.add_adapter_fusion(ScaLearn("a", "x"), config="scalearn")
+    assert set(model.state_dict()) == before and not model.adapters_config.fusions
+
+
+def test_fixed_coefficients_must_fit_the_sources() -> None:
+    with pytest.raises(ValueError, match="2 fixed coefficients do not fit 3 sources"):
+        roberta().add_adapter_fusion(ScaLearn(*"abc"), config=ScaLearnConfig(fixed=[1.0, 2.0]))
+
+
+def test_a_block_must_be_added_before_it_is_used() -> None:
+    model = roberta()
+    for use in (model.set_active_adapters, model.train_adapter_fusion):
+        with pytest.raises(
+            ValueError, match="No ScaLearn block named 'a,b' on the model: call add_adapter_fusion first"
+        ):
+            use(ScaLearn("a", "b"))
+    with pytest.raises(ValueError, match="No ScaLearn block named 'x'"):
+        scalearn_lib.scaling_coefficients(model, "x")
+
+
+def test_a_model_that_was_not_taught_says_so() -> None:
+    model = RobertaAdapterModel(RobertaConfig(**SHAPE, pad_token_id=1))
+    model.add_adapter("a", config="seq_bn")
+    model.add_adapter("b", config="seq_bn")
+    with pytest.raises(RuntimeError, match="call scalearn_lib.init.model. first"):
+        model.add_adapter_fusion(ScaLearn("a", "b"), config=ScaLearnConfig())
