@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import ast
 import logging
 import sys
 import time
@@ -51,6 +52,14 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("task")
     run.add_argument("--seed", type=int, default=0)
     run.add_argument("--k", type=int, help="few-shot: number of training examples")
+    run.add_argument(
+        "--set",
+        dest="overrides",
+        action="append",
+        default=[],
+        metavar="SETTING=VALUE",
+        help="change a setting of the budget, such as max_steps=300; may be given several times",
+    )
     _common(run)
     run.set_defaults(command=_run)
 
@@ -106,6 +115,17 @@ def _methods(arguments: argparse.Namespace) -> None:
         print(f"{method.name:<20} {method.title:<18} {stage:<19} {summary}")
 
 
+def _overrides(settings: list[str]) -> dict[str, object]:
+    overrides = {}
+    for setting in settings:
+        key, _, text = setting.partition("=")
+        try:
+            overrides[key] = ast.literal_eval(text)
+        except (SyntaxError, ValueError):
+            overrides[key] = text
+    return overrides
+
+
 def _run(arguments: argparse.Namespace) -> None:
     from .study import Run, execute
 
@@ -117,6 +137,7 @@ def _run(arguments: argparse.Namespace) -> None:
         arguments.seed,
         arguments.k,
         arguments.budget,
+        _overrides(arguments.overrides),
     )
     output = arguments.output or output_dir()
     result = execute(run, output)

@@ -42,7 +42,7 @@ class Budget:
             value = getattr(self, name)
             if value is not None and (not isinstance(value, int) or value < 1):
                 raise UserError(f"{name} must be a whole number of at least 1, got {value!r}.")
-        if not self.learning_rate > 0:
+        if not isinstance(self.learning_rate, int | float) or not self.learning_rate > 0:
             raise UserError(f"learning_rate must be positive, got {self.learning_rate!r}.")
         if self.select not in ("loss", "metric"):
             raise unknown("selection rule", self.select, ("loss", "metric"))
@@ -57,8 +57,8 @@ def make_budget(name: str, method: Method, k: int | None, overrides: dict[str, o
     """Return the settings of a run.
 
     `paper` has the published ones: 30 epochs evaluated each epoch, or for k-shot runs 1,000 steps with patience 20 and
-    selection on the metric. `quick` fits many runs into minutes on two CPU cores: few steps, so a learning rate that is
-    five times the published one. `smoke` only shows that everything runs.
+    selection on the metric. `quick` fits many runs into minutes on two CPU cores: few small steps, and five times the
+    published learning rate where that is below 1e-3. `smoke` only shows that everything runs.
 
     Raises:
         UserError: an unknown budget, or an override that is no setting or out of range.
@@ -69,13 +69,16 @@ def make_budget(name: str, method: Method, k: int | None, overrides: dict[str, o
         budget = Budget(method.learning_rate, 30, NO_LIMIT, None, method.patience)
         if k is not None:
             budget = replace(budget, epochs=NO_LIMIT, max_steps=1000, patience=20, select="metric")
-    elif name == "quick":
-        budget = Budget(5 * method.learning_rate, NO_LIMIT, 120, 40, 30, max_validation=500)
-        if k is not None:
-            budget = replace(budget, max_steps=60, eval_steps=20, select="metric")
     else:
-        budget = Budget(5 * method.learning_rate, NO_LIMIT, 4, 2, 30, batch_size=8)
-        budget = replace(budget, max_train=64, max_validation=32, max_test=32)
+        # Few steps: rates that are meant for thousands of them would hardly move anything.
+        rate = method.learning_rate if method.learning_rate > 1e-3 else 5 * method.learning_rate
+        budget = Budget(rate, NO_LIMIT, 100, 50, 30, batch_size=16, max_validation=300)
+        if name == "smoke":
+            budget = replace(
+                budget, max_steps=4, eval_steps=2, batch_size=8, max_train=64, max_validation=32, max_test=32
+            )
+        elif k is not None:
+            budget = replace(budget, max_steps=30, eval_steps=15, max_validation=200, select="metric")
     settings = {field.name for field in fields(Budget)}
     for key in overrides:
         if key not in settings:
