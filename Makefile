@@ -6,7 +6,7 @@ INSTALLED_LAB := .venv/.installed-lab
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:  # half a .venv is made again
-.PHONY: help demo test lint lab clean
+.PHONY: help demo test lint lab reference clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-6s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -28,6 +28,13 @@ lint: $(INSTALLED)  ## linter and format check only
 
 lab: $(INSTALLED_LAB)  ## open the notebooks in JupyterLab
 	cd notebooks && ../$(BIN)/jupyter lab
+
+reference:  ## keep the demo's small result files, its table and one figure under outputs/reference
+	rm -rf outputs/reference
+	mkdir -p outputs/reference
+	cd outputs && find offline -path '*/quick/*/seed*/result.json' -exec cp --parents {} reference \;
+	cp outputs/figures/03_parameters_against_score.png outputs/reference/
+	$(BIN)/scalearn table offline --output outputs/reference --markdown
 
 clean:  ## remove .venv, caches and outputs (all but outputs/reference); data/ stays
 	rm -rf .venv .pytest_cache .ruff_cache .hypothesis build *.egg-info

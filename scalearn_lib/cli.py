@@ -66,6 +66,7 @@ def _parser() -> argparse.ArgumentParser:
     table = commands.add_parser("table", help="mean ± std over seeds, from the results that there are")
     table.add_argument("suite")
     table.add_argument("--k", type=int, help="few-shot: number of training examples")
+    table.add_argument("--markdown", action="store_true", help="print it as Markdown")
     _common(table)
     table.set_defaults(command=_table)
 
@@ -155,7 +156,13 @@ def _table(arguments: argparse.Namespace) -> None:
 
     get_suite(arguments.suite)
     output = arguments.output or output_dir()
-    _show(table(output, arguments.suite, arguments.encoder, arguments.budget, arguments.k))
+    shown = table(output, arguments.suite, arguments.encoder, arguments.budget, arguments.k)
+    if arguments.markdown:
+        rows = [[shown.index.name, *shown.columns], ["---"] * (len(shown.columns) + 1)]
+        rows += [[method, *cells] for method, cells in zip(shown.index, shown.to_numpy(), strict=True)]
+        print("\n".join(f"| {' | '.join(row)} |" for row in rows))
+    else:
+        _show(shown)
 
 
 def _demo(arguments: argparse.Namespace) -> None:
