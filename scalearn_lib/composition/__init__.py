@@ -1,5 +1,6 @@
 """ScaLearn for the adapters package: the method itself, and nothing else of ours."""
 
+from . import repairs as repairs
 from .block import ScaLearn
 from .config import VARIANTS, ScaLearnConfig
 from .folding import fold

@@ -11,9 +11,7 @@ import torch
 import xarray as xr
 from adapters import BnConfig
 from adapters.composition import AdapterCompositionBlock, Fuse, parse_composition
-from adapters.loading import AdapterFusionLoader
 from adapters.methods.bottleneck import BottleneckLayer, BottleneckState
-from adapters.trainer import AdapterTrainerCallback
 from adapters.utils import ADAPTERFUSION_CONFIG_NAME
 from torch import Tensor, nn
 
@@ -266,24 +264,3 @@ def scaling_coefficients(model: nn.Module, setup: ScaLearn | str) -> xr.DataArra
 def forward_path(model: nn.Module, setup: ScaLearn | str) -> dict[str, str]:
     """Return, for each transfer layer, how its last forward ran: `"fused"`, or `"loop: "` and the reason."""
     return {place: layer.path for place, _, layer in transfer_layers(model, setup)}
-
-
-# Two defects of adapters 1.3 that a ScaLearn block would inherit.
-
-# The loader matches a block's name as a prefix: saving or renaming "a,b" would take "a,b,c" along.
-AdapterFusionLoader.filter_func = lambda self, name: lambda key: f"adapter_fusion_layer.{name}." in key
-AdapterFusionLoader.rename_func = lambda self, old, new: (
-    lambda key: key.replace(f"adapter_fusion_layer.{old}.", f"adapter_fusion_layer.{new}.")
-)
-
-
-def _regularize(self: AdapterTrainerCallback, args: object, state: object, control: object, **kwargs: object) -> None:
-    """Add the gradient of the fusion penalty, on the same scale as the loss's where fp16 training scales that."""
-    if self.trainer.train_adapter_fusion:
-        penalty = kwargs["model"].base_model.get_fusion_regularization_loss()
-        if penalty is not None:
-            scaler = self.trainer.accelerator.scaler
-            (penalty if scaler is None else scaler.scale(penalty)).backward()
-
-
-AdapterTrainerCallback.on_step_end = _regularize

@@ -24,7 +24,13 @@ def train(
         {name: value.repeat(8, *[1] * (value.dim() - 1)).tolist() for name, value in batch().items()}
     )
     arguments = TrainingArguments(
-        str(folder), report_to=[], disable_tqdm=True, per_device_train_batch_size=8, learning_rate=0.2, **more
+        str(folder),
+        report_to=[],
+        disable_tqdm=True,
+        dataloader_pin_memory=False,
+        per_device_train_batch_size=8,
+        learning_rate=0.2,
+        **more,
     )
     callbacks = [callback] if callback else []
     trainer = AdapterTrainer(
@@ -76,6 +82,18 @@ def test_the_best_checkpoint_brings_omega_back(variant: str, tmp_path: Path) -> 
     assert len(record.seen) == 3
     assert (scaling_coefficients(model, setup) == record.seen[1]).all()
     assert not (record.seen[1] == record.seen[2]).all()
+
+
+def test_resuming_brings_a_named_block_back(tmp_path: Path) -> None:
+    model, setup = roberta(), ScaLearn(*"abc", name="block")
+    activate(model, setup)
+    train(model, tmp_path, max_steps=2, save_steps=2)
+    saved = scaling_coefficients(model, setup)
+    fresh = roberta()
+    activate(fresh, setup, seed=7)
+    trainer = train(fresh, tmp_path / "other", max_steps=1)
+    trainer._load_from_checkpoint(str(tmp_path / "checkpoint-2"))
+    assert (scaling_coefficients(fresh, setup) == saved).all()
 
 
 def gradients(model: torch.nn.Module, **more: object) -> list[torch.Tensor]:
