@@ -72,13 +72,13 @@ def make_budget(name: str, method: Method, k: int | None, overrides: dict[str, o
     else:
         # Few steps: rates that are meant for thousands of them would hardly move anything.
         rate = method.learning_rate if method.learning_rate > 1e-3 else 5 * method.learning_rate
-        budget = Budget(rate, NO_LIMIT, 80, 40, 30, batch_size=16, max_validation=300, max_test=500)
+        budget = Budget(rate, NO_LIMIT, 72, 36, 30, batch_size=16, max_validation=200, max_test=500)
         if name == "smoke":
             budget = replace(
                 budget, max_steps=4, eval_steps=2, batch_size=8, max_train=64, max_validation=32, max_test=32
             )
         elif k is not None:
-            budget = replace(budget, max_steps=24, eval_steps=12, max_validation=150, select="metric")
+            budget = replace(budget, max_steps=20, eval_steps=10, select="metric")
     settings = {field.name for field in fields(Budget)}
     for key in overrides:
         if key not in settings:

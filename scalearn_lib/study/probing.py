@@ -26,7 +26,7 @@ from ..tasks.encoders import load_model, load_tokenizer
 from ..tasks.metrics import score
 from .execution import at_most, encoded
 
-ROWS = {"paper": (None, None, None), "quick": (300, 150, 400), "smoke": (16, 8, 16)}
+ROWS = {"paper": (None, None, None), "quick": (200, 100, 300), "smoke": (16, 8, 16)}
 """Training, validation and test examples at most that a budget probes with; `None` means all."""
 
 
