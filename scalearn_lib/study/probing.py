@@ -129,7 +129,7 @@ def train_heads(
         p.detach().expand(settings, *p.shape).clone() for p in (first.weight, first.bias, second.weight, second.bias)
     ]
     heads = [head.requires_grad_() for head in heads]
-    optimizer = torch.optim.AdamW(heads, lr=learning_rate, weight_decay=0.0)
+    optimizer = torch.optim.AdamW(heads, lr=learning_rate, weight_decay=0.0, fused=True)
     batches = -(-rows // batch_size)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 1 - step / (epochs * batches))
     best, best_loss = [head.detach().clone() for head in heads], torch.full((settings,), torch.inf)
