@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -51,16 +52,16 @@ def source_scores(scores: pd.DataFrame, title: str) -> Figure:
 
 
 def loss_curves(curves: pd.DataFrame, title: str) -> Figure:
-    """Validation loss over the steps of training, relative to its first value so that tasks share an axis.
+    """Training loss over the steps, relative to the first one logged so that tasks share an axis.
 
     Args:
-        curves: columns `task`, `step`, `validation loss`.
+        curves: columns `task`, `step`, `loss`.
     """
-    relative = curves["validation loss"] / curves.groupby("task")["validation loss"].transform("first")
+    relative = curves["loss"] / curves.groupby("task")["loss"].transform("first")
     figure, axes = plt.subplots(figsize=(7.5, 4))
     data = curves.assign(relative=relative)
     sns.lineplot(data, x="step", y="relative", hue="task", style="task", markers=True, dashes=False, ax=axes)
-    axes.set(title=title, xlabel="training step", ylabel="validation loss / its first value")
+    axes.set(title=title, xlabel="training step", ylabel="training loss / first logged")
     axes.legend(title="", fontsize="small", loc="center left", bbox_to_anchor=(1, 0.5))
     return figure
 
@@ -77,9 +78,8 @@ def scaling_curve(probes: pd.DataFrame, metric: str, title: str) -> Figure:
     mean = probes.groupby(["source", "omega"], sort=False)["score"].mean()
     for source, scores in mean.groupby(level="source", sort=False):
         best = scores.idxmax()
-        axes.plot(
-            best[1], scores.max(), marker="o", ms=15, mfc="none", mec="black", label=f"best of {source}: ω = {best[1]}"
-        )
+        ring = {"marker": "o", "ls": "none", "ms": 15, "mfc": "none", "mec": "black"}
+        axes.plot(best[1], scores.max(), **ring, label=f"best of {source}: ω = {best[1]:g}")
     axes.set(title=title, xlabel="coefficient ω on the adapter's output", ylabel=f"test {METRICS[metric]}")
     handles, labels = axes.get_legend_handles_labels()
     axes.legend(handles, labels, title="", fontsize="small", loc="center left", bbox_to_anchor=(1, 0.5))
@@ -152,7 +152,8 @@ def few_shot_curves(scores: pd.DataFrame, title: str) -> Figure:
         scores: columns `task`, `method` (titles), `k`, `score`, one row per run.
     """
     style = {"kind": "line", "markers": True, "dashes": False, "errorbar": "sd", "palette": method_colors()}
-    panels = {"col": "task", "col_wrap": min(3, scores["task"].nunique()), "height": 3.6, "aspect": 1.15}
+    tasks = scores["task"].nunique()
+    panels = {"col": "task", "col_wrap": min(3, tasks), "height": 3.8, "aspect": 1.6 if tasks == 1 else 1.15}
     grid = sns.relplot(
         scores, x="k", y="score", hue="method", style="method", facet_kws={"sharey": False}, **style, **panels
     )
@@ -160,7 +161,7 @@ def few_shot_curves(scores: pd.DataFrame, title: str) -> Figure:
     grid.set(xscale="log", xticks=shots, xticklabels=[str(int(k)) for k in shots])
     grid.set_axis_labels("training examples k", "test score")
     grid.set_titles("{col_name}")
-    grid.figure.suptitle(title, x=0.01, ha="left", y=1.04)
+    grid.figure.suptitle(textwrap.fill(title, 70), x=0.01, ha="left", va="bottom", y=1.0, fontsize=12)
     return grid.figure
 
 

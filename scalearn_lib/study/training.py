@@ -35,7 +35,11 @@ class Diverged(RuntimeError):
 
 @dataclass(frozen=True)
 class Outcome:
-    """What training and testing gave: scores by metric, the selected epoch and step, the evaluations, seconds."""
+    """What training and testing gave.
+
+    Scores by metric, the selected epoch and step, `history` (each logged training loss and each evaluation, by step),
+    and seconds.
+    """
 
     test: dict[str, float]
     validation: dict[str, float]
@@ -138,7 +142,7 @@ def train(
             report_to=[],
             disable_tqdm=True,
             log_level="error",
-            logging_steps=10,
+            logging_steps=max(1, min(10, steps // 8)),
             logging_nan_inf_filter=False,
             seed=seed,
             data_seed=seed,
@@ -179,13 +183,9 @@ def train(
         raise Diverged("the test predictions are not finite")
     best = keep.best
     history = [
-        {
-            key.removeprefix("eval_"): value
-            for key, value in log.items()
-            if key in ("step", "eval_loss", f"eval_{task.metric}")
-        }
+        {key: log[key] for key in ("step", "loss", "eval_loss", f"eval_{task.metric}") if key in log}
         for log in trainer.state.log_history
-        if "eval_loss" in log
+        if "loss" in log or "eval_loss" in log
     ]
     scores = ("loss", *(key for key in score(task, prediction.predictions, prediction.label_ids)))
     return Outcome(
