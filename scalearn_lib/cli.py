@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import ast
-import logging
 import sys
 import time
 from pathlib import Path
@@ -18,7 +17,6 @@ from .paths import output_dir
 def main(argv: list[str] | None = None) -> int:
     """Run one command and return the exit status: 0, 1 for an error that is printed, 130 after Ctrl-C."""
     arguments = _parser().parse_args(argv)
-    logging.getLogger("adapters").setLevel(logging.ERROR)
     try:
         arguments.command(arguments)
     except UserError as error:

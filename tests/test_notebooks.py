@@ -34,6 +34,7 @@ def test_notebook_runs_alone(name: str, tmp_path: Path) -> None:
     done = nbformat.read(executed, as_version=4)
     outputs = [output for cell in done.cells if cell.cell_type == "code" for output in cell.outputs]
     assert not [output for output in outputs if output.output_type == "error"]
+    assert not [output.text for output in outputs if output.get("name") == "stderr"]  # no warnings for the reader
     assert len(list((tmp_path / "figures").glob("*.png"))) == FIGURES[name]
     found = next(i for i, cell in enumerate(done.cells) if cell.source.startswith("## What was found"))
     findings = done.cells[found + 1].outputs[-1].data["text/markdown"]
