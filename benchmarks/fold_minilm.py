@@ -2,8 +2,8 @@
 
     .venv/bin/python benchmarks/fold_minilm.py
 
-Takes a trained ScaLearn run of the demo (made first if it is missing), folds it, saves the folded adapter, loads it in a
-second process that imports adapters alone, and compares the logits on the first 256 test texts in float32.
+Takes a trained ScaLearn run of the demo (made first if it is missing), folds it, saves the folded adapter, loads it
+in a second process that imports adapters alone, and compares the logits on the first 256 test texts in float32.
 """
 
 from __future__ import annotations
