@@ -78,7 +78,7 @@ def make_budget(name: str, method: Method, k: int | None, overrides: dict[str, o
                 budget, max_steps=4, eval_steps=2, batch_size=8, max_train=64, max_validation=32, max_test=32
             )
         elif k is not None:
-            budget = replace(budget, max_steps=20, eval_steps=10, select="metric")
+            budget = replace(budget, max_steps=20, eval_steps=10, max_validation=100, max_test=300, select="metric")
     settings = {field.name for field in fields(Budget)}
     for key in overrides:
         if key not in settings:
