@@ -29,10 +29,10 @@ lint: $(INSTALLED)  ## linter and format check only
 lab: $(INSTALLED_LAB)  ## open the notebooks in JupyterLab
 	cd notebooks && ../$(BIN)/jupyter lab
 
-reference:  ## keep the demo's small result files, its table and one figure under outputs/reference
-	rm -rf outputs/reference
+reference:  ## keep the demo's small result files and one figure under outputs/reference, print the README's table
+	rm -rf outputs/reference/offline
 	mkdir -p outputs/reference
-	cd outputs && find offline -path '*/quick/*/seed*/result.json' -exec cp --parents {} reference \;
+	cd outputs && find offline -path 'offline/minilm/quick*/result.json' -exec cp --parents {} reference \;
 	cp outputs/figures/03_parameters_against_score.png outputs/reference/
 	$(BIN)/scalearn table offline --output outputs/reference --markdown
 

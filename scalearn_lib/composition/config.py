@@ -78,15 +78,12 @@ class ScaLearnConfig(AdapterFusionConfig):
         if not (math.isfinite(self.regularization) and self.regularization >= 0):
             raise ValueError(f"regularization must be a finite number of at least 0, got {self.regularization}.")
         if self.fixed is not None:
+            # Plain numbers, whatever array they came in: the configuration is saved as JSON.
+            object.__setattr__(self, "fixed", [float(value) for value in self.fixed])
             if not self.fixed or not all(math.isfinite(value) for value in self.fixed):
                 raise ValueError(f"fixed must hold one finite number per source, got {self.fixed}.")
             if self.constraint or self.regularization:
                 raise ValueError("fixed coefficients are not learned: leave out constraint and regularization.")
-
-    def __getitem__(self, key: str) -> object:
-        if key in _ATTENTION:  # only adapters' own AdapterFusion layer asks: this model does not know ScaLearn yet
-            raise RuntimeError("This model cannot hold ScaLearn yet: call scalearn_lib.init(model) first, once.")
-        return super().__getitem__(key)
 
     @classmethod
     def load(cls, config: str | Mapping, **kwargs) -> ScaLearnConfig:
@@ -126,7 +123,8 @@ def as_scalearn(config: object) -> ScaLearnConfig | None:
     """Return `config` as a `ScaLearnConfig`, or `None` where it describes plain AdapterFusion.
 
     Raises:
-        ValueError: a name that is neither a ScaLearn variant nor a fusion configuration of adapters.
+        ValueError: a name that is neither a ScaLearn variant nor a fusion configuration of adapters, or no
+            configuration at all.
     """
     if config is None:
         return None
@@ -136,6 +134,8 @@ def as_scalearn(config: object) -> ScaLearnConfig | None:
         if config not in ADAPTERFUSION_CONFIG_MAP:
             raise _unknown_name(config)
         return None
+    if not isinstance(config, Mapping):
+        raise ValueError(f"A fusion configuration is a name, a configuration object or a dictionary, not {config!r}.")
     return ScaLearnConfig.load(config) if config.get("architecture") == ARCHITECTURE else None
 
 

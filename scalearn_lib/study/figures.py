@@ -126,21 +126,16 @@ def parameters_against_score(scores: pd.DataFrame, title: str) -> Figure:
     points = scores.groupby("method", sort=False).agg(
         x=("parameters", "first"), y=("score", "mean"), sd=("score", "std")
     )
-    for method, point in points.iterrows():
+    for number, (method, point) in enumerate(points.sort_values("x").iterrows()):
         color = method_colors()[method]
         axes.errorbar(point["x"], point["y"], yerr=np.nan_to_num(point["sd"]), fmt="o", ms=9, color=color, capsize=3)
-        axes.annotate(
-            f"{method}\n{int(point['x']):,}",
-            (point["x"], point["y"]),
-            (0, 10),
-            textcoords="offset points",
-            ha="center",
-            fontsize=9,
-        )
+        text, where = f"{method}\n{int(point['x']):,}", (point["x"], point["y"])
+        offset = (0, 10) if number % 2 == 0 else (0, -36)  # above and below in turn: neighbours do not overlap
+        axes.annotate(text, where, offset, textcoords="offset points", ha="center", fontsize=9)
     low, high = (points["y"] - points["sd"].fillna(0)).min(), (points["y"] + points["sd"].fillna(0)).max()
     room = max(high - low, 0.02)
     axes.set(xscale="log", title=title, xlabel="transfer parameters", ylabel="mean test score")
-    axes.set_ylim(low - 0.15 * room, high + 0.35 * room)
+    axes.set_ylim(low - 0.4 * room, high + 0.35 * room)
     axes.set_xlim(points["x"].min() / 4, points["x"].max() * 4)
     return figure
 
