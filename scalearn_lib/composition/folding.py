@@ -8,7 +8,7 @@ from torch import nn
 
 from .block import ScaLearn
 from .layer import output_scaling, spread, stack_projections, why_not_plain
-from .model import transfer_layers
+from .reading import transfer_layers
 
 
 def fold(model: nn.Module, setup: ScaLearn, name: str) -> None:
@@ -25,6 +25,11 @@ def fold(model: nn.Module, setup: ScaLearn, name: str) -> None:
         raise ValueError("A ScaLearn block over Stacks cannot be folded: a stacked adapter feeds the next one.")
     if name in model.adapters_config:
         raise ValueError(f"The model has an adapter named '{name}' already: fold into another name.")
+    missing = [source for source in setup.sources if source not in model.adapters_config]
+    if missing:
+        raise ValueError(f"Source adapters not on the model: {', '.join(missing)}; they were deleted.")
+    if any(model.adapters_config.match(source, BnConfig).inv_adapter for source in setup.sources):
+        raise ValueError("A block over sources with invertible adapters cannot be folded: those act on embeddings.")
     folded = {}
     for _, module, layer in transfer_layers(model, setup):
         rows = [row for row, source in enumerate(setup.sources) if source in module.adapters]

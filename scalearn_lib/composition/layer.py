@@ -18,26 +18,32 @@ class ScaLearnLayer(nn.Module):
     The output is Σ_t ω_t ⊙ o_t (paper section 3), where o_t is what source adapter t adds to the residual stream.
     `omega` is a parameter, or a buffer where the coefficients are fixed. A layer that shares ω (the ++ variants) owns
     none: it reads that of `owner`, which is the first layer's, so ω is counted, saved and loaded once.
-    `path` tells how the last forward ran: `"fused"`, or `"loop: "` and the reason.
+    `sources` names the rows of ω. `path` tells how the last forward ran: `"fused"`, or `"loop: "` and the reason.
     """
 
-    def __init__(self, config: ScaLearnConfig, num_sources: int, hidden_size: int, like: Tensor) -> None:
+    def __init__(self, config: ScaLearnConfig, sources: Sequence[str], hidden_size: int, like: Tensor) -> None:
         super().__init__()
-        self.config = config
+        self.config, self.sources = config, list(sources)
         self.path = "not run yet"
-        object.__setattr__(self, "owner", self)  # not a submodule: a shared ω must appear once in the state dict
+        self._other = None
         options = {"device": like.device, "dtype": like.dtype}
         if config.fixed is not None:
             self.register_buffer("omega", torch.tensor(config.fixed, **options).unsqueeze(1))
             return
-        shape = (num_sources, 1 if config.uniform else hidden_size)
+        shape = (len(sources), 1 if config.uniform else hidden_size)
         noise = torch.randn(shape) * config.init_std  # on the CPU: the same seed gives the same ω on every device
-        self.omega = nn.Parameter((config.init_scale / num_sources + noise).to(**options))
+        self.omega = nn.Parameter((config.init_scale / len(sources) + noise).to(**options))
 
     def share(self, owner: ScaLearnLayer) -> None:
         """Give up this layer's own ω and read the one of `owner` from now on."""
         del self.omega
-        object.__setattr__(self, "owner", owner)
+        object.__setattr__(self, "_other", owner)  # not a submodule: a shared ω must appear once in the state dict
+
+    @property
+    def owner(self) -> ScaLearnLayer:
+        """The layer whose ω this one reads. A layer holds no reference to itself: its replicas on other GPUs would
+        read the original's ω instead of their own."""
+        return self._other or self
 
     def coefficients(self, rows: Sequence[int] | None = None) -> Tensor:
         """Return the coefficients that apply in this layer, `(sources, hidden or 1)`: constrained, without dropout.

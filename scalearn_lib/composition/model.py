@@ -1,26 +1,29 @@
-"""Teaching an adapters model the ScaLearn block, and reading its coefficients. All that adapters must learn is here."""
+"""Teaching an adapters model the ScaLearn block. All that adapters must learn is here; loading.py has its loader."""
 
 from __future__ import annotations
 
 import functools
-import json
-from pathlib import Path
+from collections.abc import Mapping
 
 import adapters
 import torch
-import xarray as xr
 from adapters import BnConfig
 from adapters.composition import AdapterCompositionBlock, Fuse, parse_composition
+from adapters.methods.adapter_layer_base import ComposableAdapterLayerBase
 from adapters.methods.bottleneck import BottleneckLayer, BottleneckState
-from adapters.utils import ADAPTERFUSION_CONFIG_NAME
+from adapters.model_mixin import ModelAdaptersMixin
 from torch import Tensor, nn
 
 from .block import ScaLearn, scalearn_blocks
-from .config import as_scalearn
+from .config import ARCHITECTURE, VARIANTS, as_scalearn
 from .layer import ScaLearnLayer, why_not_fused
+from .reading import no_block, other_sources, transfer_layers
 
 # Where an adapter takes its input and its residual is decided once per block, by the last source: all must agree.
-_PLACEMENT = ("original_ln_before", "original_ln_after", "residual_before_ln", "is_parallel")
+_PLACEMENT = (
+    *("mh_adapter", "output_adapter", "cross_adapter"),
+    *("original_ln_before", "original_ln_after", "residual_before_ln"),
+)
 
 
 def init(model: nn.Module) -> None:
@@ -39,6 +42,9 @@ def init(model: nn.Module) -> None:
         )
     for layer in layers:
         _extend(layer, ScaLearnBottleneckLayer)
+    for module in model.modules():
+        if isinstance(module, ComposableAdapterLayerBase):  # LoRA and others too: one may lie below a block in a Stack
+            module.composition_to_func_map[ScaLearn] = "compose_fuse"
     for part in {id(m): m for m in (model, model.base_model)}.values():
         _extend(part, ScaLearnModelMixin)
 
@@ -57,9 +63,6 @@ def _extended(mixin: type, cls: type) -> type:
 class ScaLearnBottleneckLayer:
     """What a `BottleneckLayer` of adapters additionally does for ScaLearn; AdapterFusion passes through."""
 
-    def _get_compose_func(self, composition_type: type) -> callable:
-        return super()._get_compose_func(Fuse if composition_type is ScaLearn else composition_type)
-
     def add_fusion_layer(self, adapter_names: list[str] | str) -> None:
         """Add the ω of a ScaLearn block to this layer, where any of its sources has a module here."""
         name = adapter_names if isinstance(adapter_names, str) else ",".join(adapter_names)
@@ -67,25 +70,28 @@ class ScaLearnBottleneckLayer:
         config = as_scalearn(config)
         if config is None:
             return super().add_fusion_layer(adapter_names)
-        self.adapters_config.common_config_value(sources, self.location_key)  # raises where the sources disagree
         present = [self.adapters[source] for source in sources if source in self.adapters]
         if present:
             like = next(present[0].parameters())
-            layer = ScaLearnLayer(config, len(sources), self.model_config.hidden_size, like)
+            layer = ScaLearnLayer(config, sources, self.model_config.hidden_size, like)
             self.adapter_fusion_layer[name] = layer.train(self.training)
 
     def compose_fuse(self, adapter_setup: Fuse, state: BottleneckState, lvl: int = 0) -> BottleneckState:
         """Run a ScaLearn block on the layer's state, as `compose_fuse` of adapters runs AdapterFusion."""
         layer = self.get_adapter_fusion(adapter_setup.name)
         if not isinstance(layer, ScaLearnLayer):
-            if isinstance(adapter_setup, ScaLearn):
+            if not isinstance(adapter_setup, ScaLearn):
+                return super().compose_fuse(adapter_setup, state, lvl)
+            if layer is None and not any(source in self.adapters for source in adapter_setup.sources):
                 return state  # no source has a module in this layer
-            return super().compose_fuse(adapter_setup, state, lvl)
+            raise no_block(adapter_setup.name)
+        if [_last(child) for child in adapter_setup] != layer.sources:
+            raise other_sources(adapter_setup.name, layer.sources)
         children = [(row, child) for row, child in enumerate(adapter_setup) if self._is_here(child)]
         last = _last(children[-1][1])
         hidden, _, residual = self.adapters[last].pre_forward(state.hidden_states, state.input_tensor, state.layer_norm)
         state = state._replace(hidden_states=hidden, adapter_residual=residual)
-        omega = layer.scaling([row for row, _ in children])
+        omega = layer.scaling([row for row, _ in children]).to(hidden.device)  # a shared ω lies on the first layer's
         reason = self._why_loop(layer, children)
         layer.path = f"loop: {reason}" if reason else "fused"
         if reason:
@@ -140,9 +146,11 @@ class ScaLearnModelMixin:
             adapter_names: the setup, `ScaLearn(...)`; or, with a ScaLearn config, a list or comma-separated names.
             config: a variant's name, a `ScaLearnConfig` or its dictionary; `"scalearn"` for a ScaLearn setup.
             name: name of the block, by default that of the setup.
+            overwrite_ok: replace a block of that name; if it was active, it stays so unless its sources change.
 
         Raises:
-            ValueError: sources missing, named twice or of different placement, an unknown or unfitting configuration.
+            ValueError: sources missing, named twice or of different placement, an unknown or unfitting configuration,
+                a name that is taken or that no module can have. The model is unchanged then.
         """
         is_block = isinstance(adapter_names, ScaLearn)
         config = "scalearn" if is_block and config is None else config
@@ -158,6 +166,9 @@ class ScaLearnModelMixin:
             raise ValueError(
                 f"{len(scalearn.fixed)} fixed coefficients do not fit {len(sources)} sources: give one each."
             )
+        if "." in setup.name or hasattr(nn.ModuleDict, setup.name):
+            raise ValueError(f"A block cannot be named '{setup.name}': PyTorch gives no module that name.")
+        active = self.active_adapters
         super().add_adapter_fusion(setup.sources, scalearn, setup.name, overwrite_ok)
         if scalearn.shared:
             first, *others = (layer for _, _, layer in transfer_layers(self, setup))
@@ -165,24 +176,33 @@ class ScaLearnModelMixin:
                 layer.share(first)
         if set_active:
             self.set_active_adapters(setup)
+        elif setup in scalearn_blocks(active):
+            self.set_active_adapters(active)
 
     def _check_sources(self, sources: list[str]) -> None:
         missing = [source for source in sources if source not in self.adapters_config]
         if missing:
             raise ValueError(f"Source adapters not on the model: {', '.join(missing)}; add or load them first.")
-        configs = [self.adapters_config.match(source, BnConfig) for source in sources]
+        configs = [self.adapters_config.get(source) for source in sources]
         for source, config in zip(sources, configs, strict=True):
-            if config is None or config.is_parallel:
+            if not isinstance(config, BnConfig) or config.is_parallel:
                 raise ValueError(f"ScaLearn needs sequential bottleneck adapters, but '{source}' is not one.")
-            differing = [key for key in _PLACEMENT if config[key] != configs[0][key]]
+            differing = [key for key in _PLACEMENT if config.get(key) != configs[0].get(key)]
             if differing:
                 raise ValueError(f"'{source}' and '{sources[0]}' differ in {', '.join(differing)}: train them alike.")
 
     def set_active_adapters(self, adapter_setup: object, skip_layers: list[int] | None = None) -> None:
         """Activate a setup, as adapters does; a ScaLearn block in it must have been added before."""
         for block in scalearn_blocks(parse_composition(adapter_setup)):
-            if as_scalearn(self.adapters_config.get_fusion(block.name)[0]) is None:
-                raise ValueError(f"No ScaLearn block named '{block.name}' on the model: call add_adapter_fusion first.")
+            config, sources = self.adapters_config.get_fusion(block.name)
+            if as_scalearn(config) is None:
+                raise no_block(block.name)
+            if block.sources != sources:
+                raise other_sources(block.name, sources)
+            known = [name for name in sorted(block.flatten()) if name in self.adapters_config]
+            strange = [name for name in known if not isinstance(self.adapters_config.get(name), BnConfig)]
+            if strange:
+                raise ValueError(f"ScaLearn runs over bottleneck adapters, but {', '.join(strange)} is none.")
         super().set_active_adapters(adapter_setup, skip_layers)
 
     def delete_adapter_fusion(self, adapter_names: Fuse | list[str] | str) -> None:
@@ -190,23 +210,9 @@ class ScaLearnModelMixin:
         name = adapter_names.name if isinstance(adapter_names, Fuse) else adapter_names
         name = name if isinstance(name, str) else ",".join(name)
         super().delete_adapter_fusion(adapter_names)
-        if name in (block.name for block in scalearn_blocks(self.active_adapters)):
+        active = self.active_adapters
+        if name in (block.name for block in (active, *(active or ())) if isinstance(block, Fuse)):
             self.active_adapters = None
-
-    def load_adapter_fusion(self, adapter_fusion_name_or_path: str, load_as: str | None = None, *args, **kwargs) -> str:
-        """Load a saved block, as adapters does, after checking that it fits this model and its sources are loaded."""
-        config_file = Path(adapter_fusion_name_or_path) / ADAPTERFUSION_CONFIG_NAME
-        saved = json.loads(config_file.read_text()) if config_file.exists() else {}
-        if as_scalearn(saved.get("config")) is not None:
-            width, ours = saved["hidden_size"], self.config.hidden_size
-            if width != ours:
-                raise ValueError(
-                    f"The ScaLearn block in {config_file.parent} has hidden size {width}, the model {ours}."
-                )
-            _, there = self.adapters_config.get_fusion(load_as or saved["name"])
-            if there and there != saved["adapter_names"]:
-                raise ValueError(f"A block over the sources {there} cannot take one over {saved['adapter_names']}.")
-        return super().load_adapter_fusion(adapter_fusion_name_or_path, load_as, *args, **kwargs)
 
     def get_fusion_regularization_loss(self) -> Tensor | None:
         """Return AdapterFusion's penalty plus ScaLearn's over all ω that learn; `AdapterTrainer` adds it each step."""
@@ -219,48 +225,26 @@ class ScaLearnModelMixin:
         return torch.stack(terms).sum() if terms else None
 
 
-def transfer_layers(
-    model: nn.Module, setup: ScaLearn | str
-) -> list[tuple[str, ScaLearnBottleneckLayer, ScaLearnLayer]]:
-    """Return a block's place, adapter layer and ω for each layer of the model, first to last.
-
-    Places are layer indices ("0", "1", ...), followed by the location where a layer has adapters in several.
-
-    Raises:
-        ValueError: the model has no such block.
-    """
-    name = setup if isinstance(setup, str) else setup.name
-    found = []
-    for index, layer in model.iter_layers():
-        for module in layer.modules():
-            if isinstance(module, ScaLearnBottleneckLayer):
-                if isinstance(fusion := module.get_adapter_fusion(name), ScaLearnLayer):
-                    found.append((index, module, fusion))
-    if not found:
-        raise ValueError(f"No ScaLearn block named '{name}' on the model: call add_adapter_fusion first.")
-    several = len({module.location_key for _, module, _ in found}) > 1
-    return [(f"{i}.{module.location_key}" if several else str(i), module, fusion) for i, module, fusion in found]
+def _check_taught(model: ModelAdaptersMixin, setup: object, config: object = None) -> None:
+    named = isinstance(config, str) and config in VARIANTS
+    ours = named or isinstance(config, Mapping) and config.get("architecture") == ARCHITECTURE
+    if (ours or scalearn_blocks(setup)) and not isinstance(model, ScaLearnModelMixin):
+        raise RuntimeError("This model cannot hold ScaLearn yet: call scalearn_lib.init(model) first, once.")
 
 
-def scaling_coefficients(model: nn.Module, setup: ScaLearn | str) -> xr.DataArray:
-    """Return ω as it applies in evaluation (constrained, no dropout), labelled for plotting.
-
-    Args:
-        model: a model that `init` has taught.
-        setup: the block, or its name.
-
-    Returns:
-        Dimensions `layer`, `source` and `hidden` (of the hidden width, or 1 for the uniform variants), float32. Where
-        ω is shared (++), every layer shows the same values.
-    """
-    layers = transfer_layers(model, setup)
-    _, sources = model.adapters_config.get_fusion(setup if isinstance(setup, str) else setup.name)
-    with torch.no_grad():
-        omega = torch.stack([layer.coefficients().float().cpu() for _, _, layer in layers])
-    coords = {"layer": [place for place, _, _ in layers], "source": list(sources)}
-    return xr.DataArray(omega.numpy(), dims=("layer", "source", "hidden"), coords=coords, name="omega")
+def _add_adapter_fusion(
+    self: ModelAdaptersMixin, adapter_names: object, config: object = None, *args, **kwargs
+) -> None:
+    _check_taught(self, adapter_names, config)
+    return _adapters_add(self, adapter_names, config, *args, **kwargs)
 
 
-def forward_path(model: nn.Module, setup: ScaLearn | str) -> dict[str, str]:
-    """Return, for each transfer layer, how its last forward ran: `"fused"`, or `"loop: "` and the reason."""
-    return {place: layer.path for place, _, layer in transfer_layers(model, setup)}
+def _set_active_adapters(self: ModelAdaptersMixin, adapter_setup: object, *args, **kwargs):
+    _check_taught(self, adapter_setup)
+    return _adapters_set_active(self, adapter_setup, *args, **kwargs)
+
+
+# A model that was not taught would take a ScaLearn block for AdapterFusion, silently: all adapters models refuse it.
+_adapters_add, _adapters_set_active = ModelAdaptersMixin.add_adapter_fusion, ModelAdaptersMixin.set_active_adapters
+ModelAdaptersMixin.add_adapter_fusion = functools.wraps(_adapters_add)(_add_adapter_fusion)
+ModelAdaptersMixin.set_active_adapters = functools.wraps(_adapters_set_active)(_set_active_adapters)

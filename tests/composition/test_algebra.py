@@ -13,6 +13,7 @@ from scalearn_lib import ScaLearn, ScaLearnConfig, forward_path
 from .helpers import activate, batch, logits, omegas, roberta
 
 VARIANTS = st.sampled_from(sorted(scalearn_lib.VARIANTS))
+ACTIVATIONS = st.sampled_from(["relu", "gelu", "gelu_new", "swish", "leakyrelu", "tanh", "linear"])
 SOURCE = st.builds(
     "seq_bn[reduction_factor={},scaling={}]".format,
     st.sampled_from([1, 2, 4, 5, 32]),
@@ -22,8 +23,9 @@ SOURCES = st.lists(SOURCE, min_size=1, max_size=6)
 TOLERANCE = {torch.float64: 1e-10, torch.float32: 1e-5, torch.bfloat16: 0.1}
 
 
-def forward_and_gradients(sources, variant, dtype, fused):
-    model = roberta("abcdef"[: len(sources)], sources).to(dtype)
+def forward_and_gradients(sources, variant, dtype, fused, activation="relu"):
+    configs = [source.replace("]", f",non_linearity='{activation}']") for source in sources]
+    model = roberta("abcdef"[: len(sources)], configs).to(dtype)
     setup = ScaLearn(*"abcdef"[: len(sources)])
     activate(model, setup, ScaLearnConfig.load(variant, fused=fused))
     out = model(**batch())
@@ -34,10 +36,10 @@ def forward_and_gradients(sources, variant, dtype, fused):
 
 
 @settings(max_examples=25, deadline=None)
-@given(SOURCES, VARIANTS, st.sampled_from(list(TOLERANCE)))
-def test_fused_equals_loop(sources: list[str], variant: str, dtype: torch.dtype) -> None:
-    _, _, fused, fused_gradients = forward_and_gradients(sources, variant, dtype, True)
-    _, _, loop, loop_gradients = forward_and_gradients(sources, variant, dtype, False)
+@given(SOURCES, VARIANTS, st.sampled_from(list(TOLERANCE)), ACTIVATIONS)
+def test_fused_equals_loop(sources: list[str], variant: str, dtype: torch.dtype, activation: str) -> None:
+    _, _, fused, fused_gradients = forward_and_gradients(sources, variant, dtype, True, activation)
+    _, _, loop, loop_gradients = forward_and_gradients(sources, variant, dtype, False, activation)
     close = {"rtol": 0.0, "atol": TOLERANCE[dtype]}
     torch.testing.assert_close(fused, loop, **close)
     for one, other in zip(fused_gradients, loop_gradients, strict=True):
@@ -45,9 +47,9 @@ def test_fused_equals_loop(sources: list[str], variant: str, dtype: torch.dtype)
 
 
 @settings(max_examples=20, deadline=None)
-@given(SOURCES, VARIANTS, st.sampled_from([torch.float64, torch.float32]))
-def test_folded_equals_unfolded(sources: list[str], variant: str, dtype: torch.dtype) -> None:
-    model, setup, unfolded, _ = forward_and_gradients(sources, variant, dtype, True)
+@given(SOURCES, VARIANTS, st.sampled_from([torch.float64, torch.float32]), ACTIVATIONS)
+def test_folded_equals_unfolded(sources: list[str], variant: str, dtype: torch.dtype, activation: str) -> None:
+    model, setup, unfolded, _ = forward_and_gradients(sources, variant, dtype, True, activation)
     scalearn_lib.fold(model, setup, "folded")
     model.set_active_adapters("folded")
     model.active_head = "head"

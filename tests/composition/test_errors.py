@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
-from adapters import Fuse, Parallel, RobertaAdapterModel, Split, Stack
+import torch
+from adapters import (
+    AdapterSetup,
+    ConfigUnion,
+    Fuse,
+    LoRAConfig,
+    Parallel,
+    RobertaAdapterModel,
+    SeqBnConfig,
+    Split,
+    Stack,
+)
 from transformers import RobertaConfig
 
 import scalearn_lib
 from scalearn_lib import ScaLearn, ScaLearnConfig
 
-from .helpers import SHAPE, activate, roberta
+from .helpers import SHAPE, activate, logits, roberta
 
 
 @pytest.mark.parametrize(
@@ -90,13 +103,15 @@ def test_a_scalearn_setup_needs_a_scalearn_configuration() -> None:
     [
         ("lora", "needs sequential bottleneck adapters, but 'x' is not one"),
         ("par_bn", "needs sequential bottleneck adapters, but 'x' is not one"),
+        (ConfigUnion(SeqBnConfig(), LoRAConfig()), "needs sequential bottleneck adapters, but 'x' is not one"),
         ("seq_bn[original_ln_before=False]", "'x' and 'a' differ in original_ln_before"),
+        ("seq_bn[mh_adapter=True]", "'x' and 'a' differ in mh_adapter"),
         (None, "Source adapters not on the model: x"),
     ],
 )
-def test_sources_that_cannot_be_scaled(adapter: str | None, message: str) -> None:
+def test_sources_that_cannot_be_scaled(adapter: object, message: str) -> None:
     model = roberta()
-    if adapter:
+    if adapter is not None:
         model.add_adapter("x", config=adapter)
     before = set(model.state_dict())
     with pytest.raises(ValueError, match=message):
@@ -120,9 +135,82 @@ def test_a_block_must_be_added_before_it_is_used() -> None:
         scalearn_lib.scaling_coefficients(model, "x")
 
 
-def test_a_model_that_was_not_taught_says_so() -> None:
+def untaught() -> RobertaAdapterModel:
     model = RobertaAdapterModel(RobertaConfig(**SHAPE, pad_token_id=1))
-    model.add_adapter("a", config="seq_bn")
-    model.add_adapter("b", config="seq_bn")
+    for source in "abc":
+        model.add_adapter(source, config="seq_bn[reduction_factor=4]")
+    return model
+
+
+@pytest.mark.parametrize("config", [None, "scalearn", "dynamic", ScaLearnConfig(), ScaLearnConfig().to_dict()])
+def test_a_model_that_was_not_taught_says_so_and_can_still_be_taught(config: object) -> None:
+    model, setup = untaught(), ScaLearn(*"abc")
     with pytest.raises(RuntimeError, match="call scalearn_lib.init.model. first"):
-        model.add_adapter_fusion(ScaLearn("a", "b"), config=ScaLearnConfig())
+        model.add_adapter_fusion(setup, config=config)
+    with pytest.raises(RuntimeError, match="call scalearn_lib.init.model. first"):
+        model.set_active_adapters(setup)
+    assert not model.adapters_config.fusions
+    scalearn_lib.init(model)
+    model.add_adapter_fusion(setup, config="scalearn", set_active=True)
+    assert model.active_adapters == setup
+
+
+def test_a_saved_block_is_no_adapter_fusion_to_a_model_that_was_not_taught(tmp_path: Path) -> None:
+    model = roberta()
+    activate(model, ScaLearn(*"abc"))
+    model.save_adapter_fusion(str(tmp_path / "block"), ScaLearn(*"abc"))
+    fresh = untaught()
+    with pytest.raises(RuntimeError, match="call scalearn_lib.init.model. first"):
+        fresh.load_adapter_fusion(str(tmp_path / "block"))
+    assert not fresh.adapters_config.fusions
+
+
+def test_models_that_were_not_taught_keep_adapters_own_behaviour() -> None:
+    model = untaught()
+    model.add_adapter("scalearn", config="seq_bn")  # a name like a variant's is a name like any other
+    model.set_active_adapters("scalearn")
+    model.add_adapter_fusion(adapter_names=Fuse(*"abc"), config="dynamic", name="scalearn_pp", set_active=True)
+    assert model.active_adapters.name == "scalearn_pp"
+
+
+@pytest.mark.parametrize("sources", ["cba", "ab", "abcd"])
+def test_a_named_block_is_used_with_its_own_sources(sources: str) -> None:
+    """Coefficients of one source must not silently scale another."""
+    model, other = roberta("abcd"), ScaLearn(*sources, name="block")
+    activate(model, ScaLearn(*"abc", name="block"))
+    uses = [
+        lambda: model.set_active_adapters(other),
+        lambda: scalearn_lib.fold(model, other, "folded"),
+        lambda: scalearn_lib.scaling_coefficients(model, other),
+    ]
+    for use in uses:
+        with pytest.raises(ValueError, match="'block' has coefficients for a, b, c: give these sources in this order"):
+            use()
+    with AdapterSetup(other), pytest.raises(ValueError, match="coefficients for a, b, c"):
+        logits(model)
+    assert model.active_adapters == ScaLearn(*"abc", name="block")
+
+
+def test_an_unknown_block_in_a_context_says_so() -> None:
+    model = roberta()
+    with AdapterSetup(ScaLearn("a", "b")), pytest.raises(ValueError, match="No ScaLearn block named 'a,b'"):
+        logits(model)
+
+
+@pytest.mark.parametrize("name", ["v1.0", "values"])
+def test_names_that_no_module_can_have(name: str) -> None:
+    model = roberta()
+    with pytest.raises(ValueError, match=f"cannot be named '{name}'"):
+        model.add_adapter_fusion(ScaLearn("a", "b", name=name))
+    assert not model.adapters_config.fusions
+
+
+@pytest.mark.parametrize("config", [5, ["scalearn"]])
+def test_what_is_no_configuration(config: object) -> None:
+    with pytest.raises(ValueError, match="is a name, a configuration object or a dictionary, not"):
+        roberta().add_adapter_fusion(ScaLearn("a", "b"), config=config)
+
+
+def test_models_without_room_for_bottleneck_adapters() -> None:
+    with pytest.raises(ValueError):
+        scalearn_lib.init(torch.nn.Linear(2, 2))

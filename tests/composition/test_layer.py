@@ -39,22 +39,23 @@ def test_transfer_parameters_are_the_published_ones() -> None:
 
 @pytest.mark.parametrize(("scale", "sources"), [(2.0, 8), (1.0, 5)])
 def test_coefficients_start_at_scale_over_sources(scale: float, sources: int) -> None:
+    names = [f"source{number}" for number in range(sources)]
     torch.manual_seed(0)
-    layer = ScaLearnLayer(ScaLearnConfig(init_scale=scale), sources, 4096, LIKE)
+    layer = ScaLearnLayer(ScaLearnConfig(init_scale=scale), names, 4096, LIKE)
     assert layer.omega.shape == (sources, 4096)
     assert abs(layer.omega.mean().item() - scale / sources) < 1e-4
     assert abs(layer.omega.std().item() - 0.001) < 1e-4
     torch.manual_seed(0)
-    assert torch.equal(layer.omega, ScaLearnLayer(ScaLearnConfig(init_scale=scale), sources, 4096, LIKE).omega)
+    assert torch.equal(layer.omega, ScaLearnLayer(ScaLearnConfig(init_scale=scale), names, 4096, LIKE).omega)
 
 
 def test_dropout_is_on_single_coefficients_and_only_in_training() -> None:
-    layer = ScaLearnLayer(ScaLearnConfig(init_std=0.0), 4, 10_000, LIKE)
+    layer = ScaLearnLayer(ScaLearnConfig(init_std=0.0), "abcd", 10_000, LIKE)
     dropped = layer.scaling()
     assert dropped.unique().tolist() == pytest.approx([0.0, 0.5 / 0.7])
     assert abs((dropped == 0).float().mean().item() - 0.3) < 0.01
     assert torch.equal(layer.eval().scaling(), layer.omega)
-    uniform = ScaLearnLayer(ScaLearnConfig.load("scalearn_uniform_pp"), 4, 8, LIKE)
+    uniform = ScaLearnLayer(ScaLearnConfig.load("scalearn_uniform_pp"), "abcd", 8, LIKE)
     assert torch.equal(uniform.scaling(), uniform.omega)
 
 

@@ -8,18 +8,19 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
-from adapters import RobertaAdapterModel, SeqBnConfig, Stack
+from adapters import Fuse, RobertaAdapterModel, SeqBnConfig, Stack
 from safetensors import safe_open
 from torch import nn
-from transformers import RobertaConfig
+from transformers import RobertaConfig, RobertaModel
 
 import scalearn_lib
-from scalearn_lib import ScaLearn, scaling_coefficients
+from scalearn_lib import ScaLearn, ScaLearnConfig, scaling_coefficients
 from scalearn_lib.composition.folding import reduction_factor
 
-from .helpers import activate, batch, logits, omegas, roberta
+from .helpers import SHAPE, activate, batch, logits, omegas, roberta
 
 ALL = sorted(scalearn_lib.VARIANTS)
 
@@ -138,6 +139,100 @@ def test_a_block_that_does_not_fit_changes_nothing(change: dict, message: str, t
     assert set(fresh.state_dict()) == before and not fresh.adapters_config.fusions
 
 
+def of_layers(number: int) -> nn.Module:
+    """A model like `roberta()` but for its depth."""
+    model = RobertaAdapterModel(RobertaConfig(**SHAPE | {"num_hidden_layers": number}, pad_token_id=1))
+    scalearn_lib.init(model)
+    for source in "abc":
+        model.add_adapter(source, config="seq_bn[reduction_factor=4]")
+    return model
+
+
+@pytest.mark.parametrize("layers", [1, 3])
+@pytest.mark.parametrize("there", [False, True])
+def test_a_block_for_another_depth_changes_nothing(layers: int, there: bool, tmp_path: Path) -> None:
+    model, setup = roberta(), ScaLearn(*"abc")
+    activate(model, setup)
+    model.save_adapter_fusion(str(tmp_path / "block"), setup)
+    fresh = of_layers(layers)
+    if there:
+        fresh.add_adapter_fusion(setup)
+    fresh.set_active_adapters("a")
+    before = {name: value.clone() for name, value in fresh.state_dict().items()}
+    with pytest.raises(ValueError, match="coefficients for other layers"):
+        fresh.load_adapter_fusion(str(tmp_path / "block"), set_active=True)
+    after = fresh.state_dict()
+    assert set(after) == set(before) and all(torch.equal(after[name], before[name]) for name in before)
+    assert fresh.active_adapters == Stack("a") and bool(fresh.adapters_config.fusions) is there
+
+
+@pytest.mark.parametrize(
+    ("saved", "there"),
+    [
+        ("scalearn_pp", "scalearn"),
+        ("scalearn", "scalearn_pp"),
+        ("scalearn_uniform", "scalearn"),
+        ("scalearn_mean", "scalearn"),
+        ("scalearn", "dynamic"),
+        ("dynamic", "scalearn"),
+    ],
+)
+def test_another_kind_of_block_is_not_overwritten(saved: str, there: str, tmp_path: Path) -> None:
+    def added(config: str) -> nn.Module:
+        model = roberta()
+        model.add_adapter_fusion(Fuse(*"abc") if config == "dynamic" else ScaLearn(*"abc"), config=config)
+        return model
+
+    added(saved).save_adapter_fusion(str(tmp_path / "block"), "a,b,c")
+    model = added(there)
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    with pytest.raises(ValueError, match="'a,b,c' is another kind of block on the model: .* with load_as"):
+        model.load_adapter_fusion(str(tmp_path / "block"))
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+    model.load_adapter_fusion(str(tmp_path / "block"), load_as="other")
+    assert set(model.adapters_config.fusions) == {"a,b,c", "other"}
+
+
+@pytest.mark.parametrize("file", ["pytorch_model_adapter_fusion.bin", "adapter_fusion_config.json"])
+def test_a_truncated_file_changes_nothing(file: str, tmp_path: Path) -> None:
+    model, setup = roberta(), ScaLearn(*"abc")
+    activate(model, setup)
+    model.save_adapter_fusion(str(tmp_path / "block"), setup)
+    content = (tmp_path / "block" / file).read_bytes()
+    (tmp_path / "block" / file).write_bytes(content[: len(content) // 2])
+    fresh = same_but_for_omega()
+    with pytest.raises(ValueError, match="save (it|the block) again"):
+        fresh.load_adapter_fusion(str(tmp_path / "block"), set_active=True)
+    assert not fresh.adapters_config.fusions and fresh.active_adapters is None
+
+
+def test_blocks_travel_between_models_with_and_without_head(tmp_path: Path) -> None:
+    bare = RobertaModel(RobertaConfig(**SHAPE, pad_token_id=1))
+    scalearn_lib.init(bare)
+    for source in "abc":
+        bare.add_adapter(source, config="seq_bn[reduction_factor=4]")
+    setup = ScaLearn(*"abc")
+    bare.add_adapter_fusion(setup)
+    bare.save_adapter_fusion(str(tmp_path / "bare"), setup)
+    model = roberta()
+    model.load_adapter_fusion(str(tmp_path / "bare"))
+    assert (scaling_coefficients(model, setup) == scaling_coefficients(bare, setup)).all()
+    activate(other := roberta(), setup, seed=5)
+    other.save_adapter_fusion(str(tmp_path / "head"), setup)
+    bare.load_adapter_fusion(str(tmp_path / "head"))
+    assert (scaling_coefficients(bare, setup) == scaling_coefficients(other, setup)).all()
+
+
+def test_fixed_coefficients_come_from_any_array_and_come_back(tmp_path: Path) -> None:
+    model, setup = roberta(), ScaLearn(*"abc")
+    activate(model, setup, ScaLearnConfig(fixed=np.float32([0.5, 0.0, -1.0])))
+    model.save_adapter_fusion(str(tmp_path / "block"), setup, use_safetensors=True)
+    fresh = same_but_for_omega()
+    fresh.load_adapter_fusion(str(tmp_path / "block"), use_safetensors=True, set_active=True)
+    assert fresh.adapters_config.get_fusion("a,b,c")[0]["fixed"] == [0.5, 0.0, -1.0]
+    assert torch.equal(logits(fresh), logits(model))
+
+
 def test_a_block_over_other_sources_is_not_overwritten(tmp_path: Path) -> None:
     model = roberta()
     activate(model, ScaLearn(*"abc", name="block"))
@@ -148,10 +243,32 @@ def test_a_block_over_other_sources_is_not_overwritten(tmp_path: Path) -> None:
         other.load_adapter_fusion(str(tmp_path / "block"))
 
 
+READER = """
+import sys, torch
+from tests.composition.helpers import logits, roberta
+model = roberta()
+model.active_head = "head"
+model.load_adapter_fusion(sys.argv[1] + "/block", set_active=True, use_safetensors=True)
+stored = [value for name, value in model.state_dict().items() if "omega" in name]
+torch.save((stored, logits(model)), sys.argv[1] + "/read.pt")
+"""
+
+
+def test_a_shared_omega_comes_back_in_another_process(tmp_path: Path) -> None:
+    model, setup = roberta(), ScaLearn(*"abc")
+    activate(model, setup, "scalearn_pp")
+    model.save_adapter_fusion(str(tmp_path / "block"), setup, use_safetensors=True)
+    environment = {"PYTHONPATH": str(Path(__file__).parents[2]), "PATH": "", "OMP_NUM_THREADS": "1"}
+    subprocess.run([sys.executable, "-c", READER, str(tmp_path)], check=True, env=environment)
+    (omega,), read = torch.load(tmp_path / "read.pt", weights_only=True)
+    assert torch.equal(omega, next(iter(omegas(model).values())))
+    torch.testing.assert_close(read, logits(model), rtol=0, atol=1e-6)
+
+
 LOADER = """
 import sys, torch
 from adapters import RobertaAdapterModel
-from transformers import RobertaConfig
+from transformers import RobertaConfig, RobertaModel
 folder = sys.argv[1]
 model = RobertaAdapterModel(RobertaConfig.from_pretrained(folder))
 model.load_state_dict(torch.load(folder + "/encoder.pt", weights_only=True), strict=False)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import importlib
 import subprocess
 import sys
 from pathlib import Path
@@ -153,19 +155,68 @@ def test_adapter_fusion_trains_on_the_same_model(tmp_path: Path) -> None:
     assert all(not torch.equal(p, before[name]) for name, p in model.named_parameters() if name in before)
 
 
+@pytest.mark.parametrize("variant", ["scalearn", "scalearn_pp"])
+def test_replicas_on_several_gpus_read_their_own_omega(variant: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The trainer's nn.DataParallel, played on the CPU: copying tensors to devices is all that needs them."""
+    replicate = importlib.import_module("torch.nn.parallel.replicate")
+    monkeypatch.setattr(
+        replicate,
+        "_broadcast_coalesced_reshape",
+        lambda tensors, devices, detach=False: [[tensor * 1 for tensor in tensors] for _ in devices],
+    )
+    monkeypatch.setattr(replicate, "_get_device_index", lambda device, optional: device)
+    model, setup = roberta(), ScaLearn(*"abc")
+    activate(model, setup, variant)
+    single = gradients(model)
+    model.zero_grad()
+    first, second = replicate.replicate(model, [0, 1])
+    layer = first.roberta.encoder.layer[0].output.adapter_fusion_layer["a,b,c"]
+    assert layer.owner is layer
+    for replica in (first, second):
+        replica(**batch()).loss.backward()
+    twice = [p.grad for p in model.parameters() if p.grad is not None]
+    for one, other in zip(single, twice, strict=True):
+        torch.testing.assert_close(2 * one, other)
+
+
+@pytest.mark.parametrize("variant", ["scalearn", "scalearn_uniform_pp"])
+def test_what_the_best_checkpoint_does_with_the_head(variant: str, tmp_path: Path) -> None:
+    """adapters restores ω, but a head only where it is named like the block: the study restores heads itself."""
+    ours = {}
+    for name in ("head", "a,b,c"):
+        model, setup = roberta(), ScaLearn(*"abc")
+        model.add_classification_head("a,b,c", num_labels=3)
+        activate(model, setup, variant)
+        model.active_head = name
+        seen, ranks = Record(setup), iter([3, 1])
+        heads = []
+        seen.on_epoch_end = lambda *args, model, **kwargs: heads.append(copy.deepcopy(model.heads[name].state_dict()))
+        options = {"eval_strategy": "epoch", "save_strategy": "epoch", "load_best_model_at_end": True}
+        options |= {"metric_for_best_model": "rank", "num_train_epochs": 2}
+        train(model, tmp_path / name, seen, lambda _: {"rank": next(ranks)}, **options)
+        assert (scaling_coefficients(model, setup) == seen.seen[0]).all()
+        ours[name] = [
+            all(torch.equal(value, state[key]) for key, value in model.heads[name].state_dict().items())
+            for state in heads
+        ]
+    print(ours)
+    assert ours["head"] == [False, True]
+
+
 WORKER = """
 import sys
 import torch
 import torch.distributed as dist
 from torch.nn.parallel import DistributedDataParallel
-from scalearn_lib import ScaLearn
+from scalearn_lib import ScaLearn, ScaLearnConfig
 from tests.composition.helpers import activate, batch, roberta
 
 rank, folder, variant = int(sys.argv[1]), sys.argv[2], sys.argv[3]
 dist.init_process_group("gloo", init_method=f"file://{folder}/rendezvous", rank=rank, world_size=2)
 model = roberta()
-activate(model, ScaLearn(*"abc"), variant)
+activate(model, ScaLearn(*"abc"), ScaLearnConfig.load(variant, regularization=0.5))
 parallel = DistributedDataParallel(model)
+model.get_fusion_regularization_loss().backward()  # adapters' trainer adds it before the next step's loss
 parallel(**{name: rows[2 * rank : 2 * rank + 2] for name, rows in batch().items()}).loss.backward()
 torch.save({n: p.grad for n, p in model.named_parameters() if p.grad is not None}, f"{folder}/{rank}.pt")
 dist.destroy_process_group()
@@ -182,7 +233,8 @@ def test_two_processes_give_the_gradients_of_one(variant: str, tmp_path: Path) -
     workers = [subprocess.Popen([*command, str(rank), str(tmp_path), variant], env=environment) for rank in (0, 1)]
     assert [worker.wait(timeout=120) for worker in workers] == [0, 0]
     model = roberta()
-    activate(model, ScaLearn(*"abc"), variant)
+    activate(model, ScaLearn(*"abc"), ScaLearnConfig.load(variant, regularization=0.5))
+    model.get_fusion_regularization_loss().backward()
     model(**batch()).loss.backward()
     single = {name: p.grad for name, p in model.named_parameters() if p.grad is not None}
     for rank in (0, 1):

@@ -1,0 +1,146 @@
+"""Where a block may stand: inside a Stack, over Stacks, after another block, beside AdapterFusion."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from adapters import AdapterSetup, Fuse, LoRAConfig, PrefixTuningConfig, Stack
+
+import scalearn_lib
+from scalearn_lib import ScaLearn, ScaLearnConfig, forward_path, scaling_coefficients
+
+from .helpers import activate, logits, omegas, roberta
+
+PLAIN = "seq_bn[reduction_factor=4]"
+LEFT_OUT = "seq_bn[reduction_factor=4,leave_out=[0]]"
+
+
+def test_a_block_after_a_language_adapter_reads_its_output() -> None:
+    """Stack("l", block with ω = (1, 0)) is Stack("l", "a")."""
+    model, block = roberta("abl"), ScaLearn("a", "b")
+    model.active_head = "head"
+    model.set_active_adapters(Stack("l", "a"))
+    wanted = logits(model)
+    model.add_adapter_fusion(block, ScaLearnConfig(fixed=[1, 0]))
+    model.set_active_adapters(Stack("l", block))
+    torch.testing.assert_close(logits(model), wanted, rtol=0, atol=1e-6)
+    model.set_active_adapters(Stack(block, "l"))
+    after = logits(model)
+    model.set_active_adapters(Stack("a", "l"))
+    torch.testing.assert_close(logits(model), after, rtol=0, atol=1e-6)
+
+
+def test_a_stack_as_a_source_is_scaled_as_a_whole() -> None:
+    """o_t of Stack("l", "a") is what "a" adds to the output of "l", as in AdapterFusion."""
+    model = roberta("al")
+    layer = model.roberta.encoder.layer[1].output
+    seen = {}
+    for name in "al":
+        layer.adapters[name].register_forward_hook(lambda m, args, out: seen.__setitem__(m.name, (args[0], out)))
+    layer.LayerNorm.register_forward_hook(lambda m, args, out: seen.setdefault("norms", []).append(args[0]))
+    model.add_adapter_fusion(ScaLearn(Stack("l", "a")), ScaLearnConfig(fixed=[0.5]))
+    model.set_active_adapters(ScaLearn(Stack("l", "a")))
+    logits(model)
+    stacked_input, (output, _, up) = seen["a"]
+    assert torch.equal(stacked_input, seen["l"][1][0] + 0) or stacked_input.shape == up.shape
+    before, after = seen["norms"]
+    with torch.no_grad():
+        torch.testing.assert_close(layer.adapters["a"].adapter_up(layer.adapters["a"].adapter_down(stacked_input)), up)
+    assert (after - before).abs().max() > 0 and output.shape == up.shape
+
+
+@pytest.mark.parametrize(
+    "below", [LoRAConfig(init_weights="bert"), PrefixTuningConfig(flat=True)], ids=["lora", "prefix"]
+)
+def test_other_kinds_of_adapters_may_lie_below_a_block(below: object) -> None:
+    model, block = roberta(), ScaLearn(*"abc")
+    model.add_adapter("l", config=below)
+    activate(model, block)
+    alone = logits(model)
+    model.train_adapter_fusion(Stack("l", block))
+    model.active_head = "head"
+    model.eval()
+    assert not torch.equal(logits(model), alone)
+    assert set(forward_path(model, block).values()) == {"fused"}
+
+
+def test_but_not_inside_its_sources() -> None:
+    model = roberta()
+    model.add_adapter("l", config=LoRAConfig())
+    block = ScaLearn("a", Stack("l", "b"))
+    model.add_adapter_fusion(block)
+    with pytest.raises(ValueError, match="runs over bottleneck adapters, but l is none"):
+        model.train_adapter_fusion(block)
+
+
+def test_one_block_may_follow_another() -> None:
+    results = {}
+    for fused in (True, False):
+        model = roberta("abcd")
+        blocks = ScaLearn("a", "b"), ScaLearn("c", "d")
+        for block in blocks:
+            activate(model, block, ScaLearnConfig(fused=fused))
+        model.train_adapter_fusion(Stack(*blocks))
+        model.active_head = "head"
+        model.eval()
+        results[fused] = logits(model)
+        assert len(omegas(model)) == 4
+    torch.testing.assert_close(results[True], results[False], rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("order", [lambda b: Stack("l", b), lambda b: Stack(b, "l")], ids=["after", "before"])
+def test_a_layer_without_sources_passes_a_stack_through(order) -> None:
+    model, block = roberta("abl", [LEFT_OUT, LEFT_OUT, PLAIN]), ScaLearn("a", "b")
+    model.add_adapter_fusion(block, ScaLearnConfig(fixed=[1, 0]))
+    model.active_head = "head"
+    model.set_active_adapters(order(block))
+    mixed = logits(model)
+    assert list(forward_path(model, block)) == ["1"]
+    model.set_active_adapters(order("a"))
+    torch.testing.assert_close(logits(model), mixed, rtol=0, atol=1e-6)
+
+
+def test_coefficients_of_left_out_sources_are_unknown_and_the_others_are_constrained() -> None:
+    model, block = roberta("abc", [PLAIN, PLAIN, LEFT_OUT]), ScaLearn(*"abc")
+    activate(model, block, "scalearn_mean")
+    omega = scaling_coefficients(model, block)
+    assert omega.sel(source="c", layer="0").isnull().all() and not omega.sel(layer="1").isnull().any()
+    assert abs(omega.sum("source") - 1).max() < 1e-5  # in both layers: NaN counts as nothing
+
+
+def test_a_context_activates_a_block() -> None:
+    model, block = roberta(), ScaLearn(*"abc")
+    activate(model, block)
+    wanted = logits(model)
+    model.set_active_adapters("a")
+    model.active_head = "head"
+    with AdapterSetup(block):
+        assert torch.equal(logits(model), wanted)
+    assert not torch.equal(logits(model), wanted)
+
+
+def test_overwriting_keeps_a_block_active_unless_its_sources_change() -> None:
+    model, block = roberta(), ScaLearn(*"abc", name="block")
+    activate(model, block)
+    model.add_adapter_fusion(block, config="scalearn_pp", overwrite_ok=True)
+    assert model.active_adapters == block and len([n for n in model.state_dict() if "omega" in n]) == 1
+    model.add_adapter_fusion(ScaLearn("a", "b", name="block"), config="scalearn_pp", overwrite_ok=True)
+    assert model.active_adapters is None
+
+
+def test_a_fuse_setup_can_name_a_block_and_does_not_dangle() -> None:
+    model, block = roberta(), ScaLearn(*"abc")
+    activate(model, block)
+    wanted = logits(model)
+    model.set_active_adapters(Fuse(*"abc"))
+    model.active_head = "head"
+    assert torch.equal(logits(model), wanted)
+    model.delete_adapter_fusion("a,b,c")
+    assert model.active_adapters is None
+
+
+def test_sources_with_invertible_adapters_cannot_be_folded() -> None:
+    model, block = roberta("ab", ["seq_bn_inv"]), ScaLearn("a", "b")
+    activate(model, block)
+    with pytest.raises(ValueError, match="invertible adapters cannot be folded"):
+        scalearn_lib.fold(model, block, "folded")
