@@ -30,23 +30,19 @@ def test_a_block_after_a_language_adapter_reads_its_output() -> None:
     torch.testing.assert_close(logits(model), after, rtol=0, atol=1e-6)
 
 
-def test_a_stack_as_a_source_is_scaled_as_a_whole() -> None:
-    """o_t of Stack("l", "a") is what "a" adds to the output of "l", as in AdapterFusion."""
-    model = roberta("al")
-    layer = model.roberta.encoder.layer[1].output
-    seen = {}
-    for name in "al":
-        layer.adapters[name].register_forward_hook(lambda m, args, out: seen.__setitem__(m.name, (args[0], out)))
-    layer.LayerNorm.register_forward_hook(lambda m, args, out: seen.setdefault("norms", []).append(args[0]))
-    model.add_adapter_fusion(ScaLearn(Stack("l", "a")), ScaLearnConfig(fixed=[0.5]))
-    model.set_active_adapters(ScaLearn(Stack("l", "a")))
-    logits(model)
-    stacked_input, (output, _, up) = seen["a"]
-    assert torch.equal(stacked_input, seen["l"][1][0] + 0) or stacked_input.shape == up.shape
-    before, after = seen["norms"]
-    with torch.no_grad():
-        torch.testing.assert_close(layer.adapters["a"].adapter_up(layer.adapters["a"].adapter_down(stacked_input)), up)
-    assert (after - before).abs().max() > 0 and output.shape == up.shape
+def test_a_stack_as_a_source_gives_its_last_adapters_output() -> None:
+    """The first layer's output before its norm is N(ω) = N(0) + ω · o, with o from "a" on top of "l"."""
+    model, norms, ups = roberta("al"), {}, {}
+    layer = model.roberta.encoder.layer[0].output
+    layer.adapters["a"].register_forward_hook(lambda module, args, out: ups.__setitem__("a", out[2]))
+    block = ScaLearn(Stack("l", "a"), name="block")
+    for omega in (0.0, 0.5):
+        model.add_adapter_fusion(block, ScaLearnConfig(fixed=[omega]), overwrite_ok=True, set_active=True)
+        with layer.LayerNorm.register_forward_hook(lambda m, args, out, omega=omega: norms.__setitem__(omega, args[0])):
+            logits(model)
+        assert set(forward_path(model, block).values()) == {"loop: a source is a Stack"}
+    torch.testing.assert_close(norms[0.5], norms[0.0] + 0.5 * ups["a"], rtol=0, atol=1e-5)
+    assert not torch.equal(norms[0.5], norms[0.0])
 
 
 @pytest.mark.parametrize(
