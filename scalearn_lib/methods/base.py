@@ -29,7 +29,12 @@ class Method(ABC):
     patience: ClassVar[int] = 5
     """Published early-stopping patience, in evaluations."""
     two_stage: ClassVar[bool] = False
+    """Whether it builds on trained source adapters."""
     joint: ClassVar[bool] = False
+    """Whether one model is trained for all tasks of a suite at once."""
+    weight_decay: ClassVar[float] = 0.0
+    rate_factors: ClassVar[Mapping[str, float]] = {}
+    """Multiples of the learning rate for parameters whose name contains the key."""
 
     @abstractmethod
     def prepare(self, model: nn.Module, tasks: Sequence[Task], sources: Mapping[str, Path]) -> None:
@@ -40,6 +45,10 @@ class Method(ABC):
             tasks: the target task, or all tasks of a joint method.
             sources: folder of each source adapter by source task, in the order of ω's rows; empty for one stage.
         """
+
+    def activate(self, model: nn.Module, task: Task) -> None:
+        """Make a prepared model compute `task` in the next forward pass; only joint methods have anything to choose."""
+        model.active_head = task.name
 
     @abstractmethod
     def save(self, model: nn.Module, tasks: Sequence[Task], folder: Path) -> None:
