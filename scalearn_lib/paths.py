@@ -20,3 +20,8 @@ def data_dir() -> Path:
 def output_dir() -> Path:
     """The folder of results, adapters, executed notebooks and figures: `SCALEARN_OUTPUT`, else `outputs/`."""
     return Path(os.environ.get("SCALEARN_OUTPUT") or _root() / "outputs")
+
+
+def hub_dir() -> Path | None:
+    """The folder that mirrors the hub's datasets and encoders: `SCALEARN_HUB`, else none."""
+    return Path(os.environ["SCALEARN_HUB"]) if os.environ.get("SCALEARN_HUB") else None

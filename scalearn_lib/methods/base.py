@@ -28,6 +28,8 @@ class Method(ABC):
     """Published learning rate (paper, appendix; see the budgets)."""
     patience: ClassVar[int] = 5
     """Published early-stopping patience, in evaluations."""
+    epochs: ClassVar[Mapping[str, int]] = {}
+    """Published number of epochs by task, where it is not 30."""
     two_stage: ClassVar[bool] = False
     """Whether it builds on trained source adapters."""
     joint: ClassVar[bool] = False
@@ -60,8 +62,14 @@ class Method(ABC):
 
 
 def add_head(model: nn.Module, task: Task) -> None:
-    """Add a fresh two-layer head for `task` (classification, or one output with squared error) and make it active."""
-    model.add_classification_head(task.name, num_labels=task.num_labels, layers=2, overwrite_ok=True)
+    """Add a fresh two-layer head for `task` and make it active; a single output learns by squared error."""
+    if task.kind == "multiple_choice":
+        model.add_multiple_choice_head(task.name, num_choices=task.num_labels, layers=2, overwrite_ok=True)
+    else:
+        multilabel = task.kind == "multi_label"
+        model.add_classification_head(
+            task.name, num_labels=task.num_labels, layers=2, multilabel=multilabel, overwrite_ok=True
+        )
     model.active_head = task.name
 
 

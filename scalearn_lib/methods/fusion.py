@@ -48,6 +48,7 @@ class ScaLearnMethod(AdapterFusion):
     """Scaling coefficients on the outputs of the source adapters: the paper's method, one subclass per variant."""
 
     learning_rate, patience = 6e-3, 30  # as tuned and published; equal budgets are a matter of overrides
+    epochs = {"record": 3}
     block = composition.ScaLearn
 
 

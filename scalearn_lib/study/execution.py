@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import functools
+import hashlib
+import json
 import resource
 import sys
 import time
@@ -10,6 +12,7 @@ from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
 
+import numpy as np
 import torch
 import transformers
 from datasets import Dataset, DatasetDict
@@ -19,7 +22,7 @@ from tqdm.auto import tqdm
 from ..errors import UserError
 from ..methods import get_method, trainable_parameters, transfer_parameters
 from ..paths import output_dir
-from ..tasks import get_task
+from ..tasks import Task, get_task
 from ..tasks.encoders import load_model, load_tokenizer
 from ..tasks.encoding import encode
 from ..tasks.splits import few_shot
@@ -96,7 +99,7 @@ def _make(run: Run, folder: Path, sources: dict[str, Path]) -> dict[str, object]
     if torch.cuda.is_available():
         torch.cuda.reset_peak_memory_stats()
     with new_folder(folder) as temporary:
-        data = _splits(run)
+        data, drawn = _splits(run)
         transformers.set_seed(run.seed)
         model = load_model(run.encoder)
         method.prepare(model, [task], sources)
@@ -105,6 +108,7 @@ def _make(run: Run, folder: Path, sources: dict[str, Path]) -> dict[str, object]
             "settings": asdict(budget),
             "metric": task.metric,
             "sizes": {split: len(rows) for split, rows in data.items()},
+            **({"few_shot": drawn} if drawn else {}),
             "transfer_parameters": transfer_parameters(model),
             "trainable_parameters": trainable_parameters(model),
             **provenance(),
@@ -133,30 +137,39 @@ def _peak_memory() -> float:
 
 
 @functools.lru_cache(maxsize=16)
-def encoded(suite: str, task: str, encoder: str) -> DatasetDict:
+def encoded(task: Task, encoder: str) -> DatasetDict:
     """The tokenised splits of a task, kept for the other runs of this process."""
-    task = get_task(suite, task)
     tokenizer = load_tokenizer(encoder)
     return DatasetDict({split: encode(rows, task, tokenizer) for split, rows in task.load().items()})
 
 
-def _splits(run: Run) -> DatasetDict:
-    """The encoded splits of a run: k-shot rows drawn by its seed, or cut to the budget's sizes by a fixed draw."""
-    data, budget = encoded(run.suite, run.task, run.encoder), run.settings()
-    train_rows = data["train"]
+def _splits(run: Run) -> tuple[DatasetDict, dict[str, object] | None]:
+    """The encoded splits of a run, cut to the budget's sizes by a fixed draw, and what was drawn for a k-shot run."""
+    task, budget = get_task(run.suite, run.task), run.settings()
+    data, drawn = encoded(task, run.encoder), None
     if run.k is not None:
-        task = get_task(run.suite, run.task)
-        drawn = few_shot(task.load()["train"], run.k, run.seed, task.kind)
-        train_rows = encode(drawn, task, load_tokenizer(run.encoder))
+        train = task.load()["train"]
+        indices = few_shot(train, run.k, run.seed, task.kind, run.sampling)
+        rows = json.dumps(train.select(indices).to_dict(), sort_keys=True)
+        digest = hashlib.sha256(rows.encode()).hexdigest()
+        drawn = {"sampling": run.sampling, "indices": indices, "sha256": digest}
+        data = DatasetDict(data | {"train": data["train"].select(indices)})
+    limits = {"train": budget.max_train, "validation": budget.max_validation}
     return DatasetDict(
-        train=at_most(train_rows, budget.max_train),
-        validation=at_most(data["validation"], budget.max_validation),
-        test=at_most(data["test"], budget.max_test),
-    )
+        {split: at_most(rows, limits.get(split, budget.max_test)) for split, rows in data.items()}
+    ), drawn
 
 
 def at_most(rows: Dataset, limit: int | None) -> Dataset:
-    """Return `rows`, or a fixed random draw of `limit` of them where there are more."""
+    """Return `rows`, or a fixed random draw of `limit` of them where there are more.
+
+    Candidate answers stay together: of questions as many are drawn as fit, at least one.
+    """
     if limit is None or len(rows) <= limit:
         return rows
-    return rows.shuffle(seed=42).select(range(limit))
+    if "question" not in rows.column_names:
+        return rows.shuffle(seed=42).select(range(limit))
+    numbers, sizes = np.unique(rows["question"][:], return_counts=True)
+    order = np.random.RandomState(42).permutation(len(numbers))
+    fitting = max(1, int((np.cumsum(sizes[order]) <= limit).sum()))
+    return rows.select(np.flatnonzero(np.isin(rows["question"][:], numbers[order[:fitting]])))

@@ -21,7 +21,7 @@ from transformers import DataCollatorWithPadding, PreTrainedTokenizerBase
 
 from ..composition import ScaLearn, ScaLearnConfig, init
 from ..methods.fusion import load_sources
-from ..tasks import Task
+from ..tasks import Task, get_task
 from ..tasks.encoders import load_model, load_tokenizer
 from ..tasks.metrics import score
 from .execution import at_most, encoded
@@ -32,7 +32,7 @@ ROWS = {"paper": (None, None, None), "quick": (200, 100, 300), "smoke": (16, 8, 
 
 def probing_data(suite: str, task: str, encoder: str, budget: str) -> dict[str, Dataset]:
     """Return the encoded splits of a task, cut to the budget's sizes by a fixed draw."""
-    data = encoded(suite, task, encoder)
+    data = encoded(get_task(suite, task), encoder)
     sizes = zip(("train", "validation", "test"), ROWS[budget], strict=True)
     return {split: at_most(data[split], size) for split, size in sizes}
 

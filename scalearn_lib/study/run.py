@@ -7,9 +7,10 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from ..errors import UserError
+from ..errors import UserError, unknown
 from ..methods import get_method
-from ..tasks import get_suite, get_task
+from ..tasks import Task, get_suite, get_task
+from ..tasks.splits import SAMPLINGS
 from .budget import Budget, make_budget
 
 WEIGHTS = "weights"
@@ -26,6 +27,11 @@ class Run:
         k: number of training examples of a few-shot run; `None` means the whole training split.
         budget: "paper", "quick" or "smoke".
         overrides: settings of the budget to change, a mapping (kept as sorted pairs).
+        sampling: how the examples of a few-shot run are drawn, one of `SAMPLINGS`.
+        source_tasks: the source tasks of a two-stage method, or the tasks of a joint one; `None` means all of the suite.
+
+    What does not bear on a run is set to its default, so that equal work is one run: the sampling without `k`, the source
+    tasks of a single-task method, and its suite, which becomes the one that the task is at home in.
 
     Raises:
         UserError: an unknown name or a value out of range.
@@ -39,24 +45,57 @@ class Run:
     k: int | None = None
     budget: str = "quick"
     overrides: Mapping[str, object] | tuple[tuple[str, object], ...] = ()
+    sampling: str = "resampled"
+    source_tasks: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "overrides", tuple(sorted(dict(self.overrides).items())))
-        get_task(self.suite, self.task)
+        task, method = get_task(self.suite, self.task), get_method(self.method)
+        normal = {"overrides": tuple(sorted(dict(self.overrides).items())), "source_tasks": self._source_tasks()}
+        if self.sampling not in SAMPLINGS:
+            raise unknown("sampling", self.sampling, SAMPLINGS)
+        if self.k is None:
+            normal["sampling"] = "resampled"
+        if not (method.two_stage or method.joint):
+            normal |= {"suite": task.suite, "source_tasks": None}
+        for name, value in normal.items():
+            object.__setattr__(self, name, value)
         if not isinstance(self.seed, int) or self.seed < 0:
             raise UserError(f"A seed is a whole number of at least 0, got {self.seed!r}.")
         if self.k is not None and (not isinstance(self.k, int) or self.k < 1):
             raise UserError(f"k is a whole number of at least 1, got {self.k!r}.")
         self.settings()
 
+    def _source_tasks(self) -> tuple[str, ...] | None:
+        """The source tasks in the order of the suite, `None` for all of them."""
+        tasks = [task.name for task in get_suite(self.suite).tasks]
+        if self.source_tasks is None or set(self.source_tasks) == set(tasks):
+            return None
+        if isinstance(self.source_tasks, str) or not self.source_tasks:
+            raise UserError(f"Source tasks are a list of at least one name, got {self.source_tasks!r}.")
+        for name in self.source_tasks:
+            if name not in tasks:
+                raise unknown(f"source task of suite '{self.suite}'", name, tasks)
+        return tuple(name for name in tasks if name in self.source_tasks)
+
+    def tasks(self) -> list[Task]:
+        """What is trained: the target task, or for a joint method all its tasks."""
+        if not get_method(self.method).joint:
+            return [get_task(self.suite, self.task)]
+        return [task for task in get_suite(self.suite).tasks if task.name in (self.source_tasks or [task.name])]
+
     def settings(self) -> Budget:
         """The budget's settings for this method and k, with the overrides."""
-        return make_budget(self.budget, get_method(self.method), self.k, dict(self.overrides))
+        task = get_task(self.suite, self.task)
+        return make_budget(self.budget, get_method(self.method), task, self.k, dict(self.overrides))
 
     def folder(self, output: Path) -> Path:
         """Folder of this run's result below `output`."""
         budget = "-".join([self.budget, *(f"{key}={value}" for key, value in self.overrides)])
         task = self.task if self.k is None else f"{self.task}-k{self.k}"
+        if self.sampling != "resampled":
+            task += f"-{self.sampling}"
+        if self.source_tasks is not None:
+            task += f"-from-{'+'.join(self.source_tasks)}"
         parts = (self.suite, _slug(self.encoder), _slug(budget), self.method, task, f"seed{self.seed}")
         return output.joinpath(*parts)
 
@@ -67,15 +106,16 @@ class Run:
     def sources(self) -> dict[str, Run]:
         """The stage-1 runs that this run builds on, by source task in the order of the suite.
 
-        They are the seed-0 adapters of all tasks of the suite, the target's own included; a k-shot run's own source
+        They are the seed-0 adapters of all source tasks, as a rule the target among them; a k-shot run's own source
         adapter is trained on the same k examples with the same seed.
         """
         if not get_method(self.method).two_stage:
             return {}
-        stage1 = Run(self.suite, self.task, "adapter", self.encoder, 0, None, self.budget)
-        sources = {task.name: replace(stage1, task=task.name) for task in get_suite(self.suite).tasks}
-        if self.k is not None:
-            sources[self.task] = replace(stage1, seed=self.seed, k=self.k)
+        names = self.source_tasks or [task.name for task in get_suite(self.suite).tasks]
+        sources = {name: Run(self.suite, name, "adapter", self.encoder, 0, None, self.budget) for name in names}
+        if self.k is not None and self.task in sources:
+            own = sources[self.task]
+            sources[self.task] = replace(own, seed=self.seed, k=self.k, sampling=self.sampling)
         return sources
 
     def spec(self) -> dict[str, object]:
@@ -83,7 +123,7 @@ class Run:
         return {**asdict(self), "overrides": dict(self.overrides)}
 
     def __str__(self) -> str:
-        k = "" if self.k is None else f" k={self.k}"
+        k = "" if self.k is None else f" k={self.k}{'' if self.sampling == 'resampled' else f' {self.sampling}'}"
         return f"{self.suite}/{self.task} {self.method}{k} seed {self.seed} ({self.encoder}, {self.budget})"
 
 

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from adapters import AdapterTrainer
-from datasets import DatasetDict
+from datasets import Dataset, DatasetDict
 from torch import nn
+from torch.utils.data import SequentialSampler
 from tqdm.auto import tqdm
 from transformers import (
-    DataCollatorWithPadding,
     EarlyStoppingCallback,
     EvalPrediction,
     PreTrainedTokenizerBase,
@@ -25,6 +25,7 @@ from transformers import (
 )
 
 from ..tasks import Task
+from ..tasks.encoding import collator
 from ..tasks.metrics import score
 from .budget import Budget
 
@@ -131,9 +132,10 @@ def train(
     by_metric = budget.select == "metric"
     metric = f"eval_{task.metric}" if by_metric else "eval_loss"
     keep, watch = KeepBest(metric, by_metric), Watch(title)
+    selection = by_length(data[budget.select_on])
 
     def compute_metrics(prediction: EvalPrediction) -> dict[str, float]:
-        return score(task, prediction.predictions, prediction.label_ids)
+        return score(task, prediction.predictions, prediction.label_ids, selection)
 
     with tempfile.TemporaryDirectory() as scratch:
         arguments = TrainingArguments(
@@ -157,43 +159,66 @@ def train(
             greater_is_better=by_metric,
             group_by_length=True,
             label_names=["labels"],
+            weight_decay=budget.weight_decay,
+            warmup_ratio=budget.warmup_ratio,
             fp16=torch.cuda.is_available(),
             dataloader_pin_memory=torch.cuda.is_available(),
         )
         trainer = (AdapterTrainer if model.active_adapters else Trainer)(
             model=model,
             args=arguments,
-            data_collator=DataCollatorWithPadding(tokenizer),
+            data_collator=collator(task, tokenizer),
             train_dataset=data["train"],
-            eval_dataset=data["validation"],
+            eval_dataset=selection,
             compute_metrics=compute_metrics,
             callbacks=[keep, watch, EarlyStoppingCallback(budget.patience)],
         )
         trainer.remove_callback(PrinterCallback)  # Watch shows the same in one line
+        # Rows are sorted by length already, and scores by question need their order.
+        trainer._get_eval_sampler = SequentialSampler
         started = time.perf_counter()
         try:
             trainer.train()
         finally:
             watch.close()
         trained = time.perf_counter()
-        prediction = trainer.predict(data["test"])
+        trainer.compute_metrics = None
+        test = {}
+        for split in data:
+            if split.startswith("test"):
+                test |= test_scores(trainer, task, by_length(data[split]), split.removeprefix("test"))
         tested = time.perf_counter()
 
-    if not np.isfinite(prediction.predictions).all():
-        raise Diverged("the test predictions are not finite")
     best = keep.best
     history = [
         {key: log[key] for key in ("step", "loss", "eval_loss", f"eval_{task.metric}") if key in log}
         for log in trainer.state.log_history
         if "loss" in log or "eval_loss" in log
     ]
-    scores = ("loss", *(key for key in score(task, prediction.predictions, prediction.label_ids)))
     return Outcome(
-        test={key: float(prediction.metrics[f"test_{key}"]) for key in scores},
-        validation={key: float(best[f"eval_{key}"]) for key in scores},
+        test=test,
+        validation={key: float(best[f"eval_{key}"]) for key in test if f"eval_{key}" in best},
         selected_epoch=float(best["epoch"]),
         selected_step=int(best["step"]),
         steps=int(trainer.state.global_step),
         history=history,
         seconds={"train": round(trained - started, 3), "test": round(tested - trained, 3)},
     )
+
+
+def test_scores(trainer: Trainer, task: Task, rows: Dataset, suffix: str) -> dict[str, float]:
+    """Return the loss and the scores on a test split, with a suffix such as "_mismatched" to their names.
+
+    Raises:
+        Diverged: the predictions are not finite.
+    """
+    prediction = trainer.predict(rows)
+    if not np.isfinite(prediction.predictions).all():
+        raise Diverged("the test predictions are not finite")
+    scores = {"loss": prediction.metrics["test_loss"]} | score(task, prediction.predictions, prediction.label_ids, rows)
+    return {name + suffix: float(value) for name, value in scores.items()}
+
+
+def by_length(rows: Dataset) -> Dataset:
+    """Return encoded rows from the longest to the shortest: batches of similar length, and no memory but the first's."""
+    return rows.select(np.argsort(-np.array(rows["length"][:]), kind="stable"))

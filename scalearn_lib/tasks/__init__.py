@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 from ..errors import unknown
-from . import offline, toy
+from . import glue, humset, offline, superglue, toy
 from .task import Suite, Task
 
-SUITES: dict[str, Suite] = {suite.name: suite for suite in (offline.SUITE, toy.SUITE)}
+GSG = Suite(
+    "gsg",
+    "GLUE and SuperGLUE together, fifteen tasks (rte once)",
+    glue.SUITE.tasks + tuple(task for task in superglue.SUITE.tasks if task is not superglue.RTE),
+)
+SUITES: dict[str, Suite] = {
+    suite.name: suite for suite in (offline.SUITE, glue.SUITE, superglue.SUITE, GSG, humset.SUITE, toy.SUITE)
+}
 """All suites by name."""
 
 

@@ -8,15 +8,16 @@ from contextlib import contextmanager
 from datasets import (
     Dataset,
     Features,
+    List,
     Value,
     are_progress_bars_disabled,
     disable_progress_bars,
     enable_progress_bars,
 )
-from transformers import PreTrainedTokenizerBase
+from transformers import DataCollatorForMultipleChoice, DataCollatorWithPadding, PreTrainedTokenizerBase
 
 from ..errors import UserError
-from .task import Task
+from .task import EXTRA, Task
 
 MANY_ROWS = 20_000
 """From so many rows on, tokenising takes long enough for a progress bar."""
@@ -31,8 +32,9 @@ def encode(dataset: Dataset, task: Task, tokenizer: PreTrainedTokenizerBase) -> 
         tokenizer: the encoder's tokenizer.
 
     Returns:
-        The rows in the same order with `input_ids`, `attention_mask`, `token_type_ids` where the encoder has them,
-        `labels` (int64 class ids or float32 scores) and `length` in tokens, for batches of similar length.
+        The rows in the same order with `input_ids`, `attention_mask`, `token_type_ids` where the encoder has them (of
+        multiple choice, one list per choice), `labels` (int64 ids, float32 scores, or float32 0/1 per class for
+        multi-label tasks), the task's `extra` columns, and `length` in tokens, for batches of similar length.
 
     Raises:
         UserError: a text is empty, a label missing or out of range, the task longer than the encoder's positions, or
@@ -47,29 +49,56 @@ def encode(dataset: Dataset, task: Task, tokenizer: PreTrainedTokenizerBase) -> 
         raise UserError("This encoder's tokenizer has no padding token, which batches need; take another encoder.")
     task.check(dataset)
 
+    options = {"truncation": task.truncation, "max_length": task.max_length}
+
     def tokenise(batch: dict[str, list]) -> dict[str, list]:
         texts = [batch[column] for column in task.columns]
-        encoded = tokenizer(*texts, truncation="longest_first", max_length=task.max_length)
-        return {**encoded, "labels": batch["label"], "length": [len(ids) for ids in encoded["input_ids"]]}
+        if task.kind == "multiple_choice":
+            encoded = _choices(tokenizer, texts[0], texts[1:], options)
+            length = [max(map(len, choices)) for choices in encoded["input_ids"]]
+        else:
+            encoded = tokenizer(*texts, **options)
+            length = [len(ids) for ids in encoded["input_ids"]]
+        extra = {column: batch[column] for column in task.extra}
+        return {**encoded, **extra, "length": length, "labels": task.targets(batch).tolist()}
 
-    inputs = {name: Value("int64") for name in ("input_ids", "attention_mask", "token_type_ids")}
-    names = [name for name in inputs if name in tokenizer.model_input_names]
-    label = Value("float32") if task.kind == "regression" else Value("int64")
-    features = Features({name: [inputs[name]] for name in names} | {"labels": label, "length": Value("int64")})
-    with _no_bars(len(dataset) < MANY_ROWS):
+    # Small types: the longest benchmarks have millions of texts. A collator makes int64 of them.
+    inputs = {"input_ids": Value("int32"), "attention_mask": Value("int8"), "token_type_ids": Value("int8")}
+    features = {name: List(kind) for name, kind in inputs.items() if name in tokenizer.model_input_names}
+    if task.kind == "multiple_choice":
+        features = {name: List(kind) for name, kind in features.items()}
+    number = Value("int64") if task.kind in ("classification", "multiple_choice") else Value("float32")
+    features |= {column: EXTRA[column] for column in task.extra}
+    features |= {"labels": List(number) if task.kind == "multi_label" else number, "length": Value("int64")}
+    with progress_bars(len(dataset) >= MANY_ROWS):
         return dataset.map(
             tokenise,
             batched=True,
             remove_columns=dataset.column_names,
-            features=features,
+            features=Features(features),
             desc=f"tokenising {task.name}",
         )
 
 
+def _choices(
+    tokenizer: PreTrainedTokenizerBase, texts: list[str], choices: list[list[str]], options: dict[str, object]
+) -> dict[str, list]:
+    """Tokenise each text with each of its choices: inputs by row, then by choice."""
+    encoded = [tokenizer(texts, column, **options) for column in choices]
+    return {name: [list(row) for row in zip(*(one[name] for one in encoded), strict=True)] for name in encoded[0]}
+
+
+def collator(task: Task, tokenizer: PreTrainedTokenizerBase) -> DataCollatorWithPadding | DataCollatorForMultipleChoice:
+    """Return what pads encoded rows of a task to a batch, as long as its longest row."""
+    if task.kind == "multiple_choice":
+        return DataCollatorForMultipleChoice(tokenizer)
+    return DataCollatorWithPadding(tokenizer)
+
+
 @contextmanager
-def _no_bars(hide: bool) -> Iterator[None]:
-    """Hide the progress bars of `datasets` for a while, unless they are hidden already."""
-    hide = hide and not are_progress_bars_disabled()
+def progress_bars(show: bool) -> Iterator[None]:
+    """Hide the progress bars of `datasets` for a while if they are not to be shown, unless they are hidden already."""
+    hide = not show and not are_progress_bars_disabled()
     if hide:
         disable_progress_bars()
     try:

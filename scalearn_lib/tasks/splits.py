@@ -7,11 +7,15 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 from datasets import Dataset, DatasetDict
 
 from ..errors import UserError
+
+if TYPE_CHECKING:
+    from .benchmark import HubTask
 
 
 def normalised(text: str) -> str:
@@ -69,26 +73,66 @@ def _groups(columns: list[list[str]]) -> list[list[int]]:
     return list(groups.values())
 
 
-def few_shot(train: Dataset, k: int, seed: int, kind: str) -> Dataset:
+def hold_out(task: HubTask, train: Dataset) -> tuple[Dataset, Dataset]:
+    """Hold out 10 % of a benchmark's training rows for model selection, as the paper did: shuffled by seed 42.
+
+    In proportion to the labels where the task says so. Rows that are candidate answers to one question stay together
+    where that is not asked for.
+
+    Returns:
+        Training rows and validation rows.
+
+    Raises:
+        UserError: there are too few rows.
+    """
+    try:
+        if "question" in task.extra and not task.stratify:
+            numbers = np.array(train["question"][:])
+            chosen = np.random.RandomState(42).permutation(np.unique(numbers))
+            if len(chosen) < 2:
+                raise ValueError("one question")
+            held = np.isin(numbers, chosen[: max(1, len(chosen) // 10)])
+            return train.select(np.flatnonzero(~held)), train.select(np.flatnonzero(held))
+        by = "label" if task.stratify else None
+        parts = train.train_test_split(test_size=0.1, seed=42, shuffle=True, stratify_by_column=by)
+    except ValueError as error:
+        raise UserError(
+            f"The {len(train)} training rows of task '{task.name}' are too few to hold out 10 % for validation"
+            f"{' with every class in both parts' if task.stratify else ''}; use the whole benchmark."
+        ) from error
+    return parts["train"], parts["test"]
+
+
+SAMPLINGS = ("resampled", "official")
+"""How k-shot rows are drawn: by each seed, or as in the paper's runs the same first k of the split for every seed."""
+
+
+def few_shot(train: Dataset, k: int, seed: int, kind: str, sampling: str = "resampled") -> list[int]:
     """Draw `k` training rows; another seed draws others, and a larger `k` of the same seed adds to a smaller one.
 
     Classes are drawn from in turn, in an order that depends on the seed, until each has run out: as evenly as their
-    sizes allow. Regression rows are drawn evenly at random.
+    sizes allow. Rows of regression and multi-label tasks are drawn evenly at random.
 
     Args:
         train: training rows with a `label` column.
         k: rows in all, over all classes.
         seed: seed of the draw.
         kind: the task's kind.
+        sampling: one of `SAMPLINGS`.
+
+    Returns:
+        Row numbers.
 
     Raises:
         UserError: `k` is less than 1 or more than there are rows.
     """
     if not 1 <= k <= len(train):
         raise UserError(f"k must lie between 1 and the {len(train)} training rows, got {k}.")
+    if sampling == "official":
+        return list(range(k))
     random = np.random.RandomState(seed)
     order = random.permutation(len(train))
-    if kind == "classification":
+    if kind in ("classification", "multiple_choice"):
         labels = np.array(train["label"][:])[order]
         classes = random.permutation(np.unique(labels))
         turn = np.empty(len(train), dtype=np.int64)  # how many rows of the same class come before
@@ -97,4 +141,4 @@ def few_shot(train: Dataset, k: int, seed: int, kind: str) -> Dataset:
             members = labels == label
             turn[members], rank[members] = np.arange(members.sum()), place
         order = order[np.lexsort((rank, turn))]
-    return train.select(order[:k])
+    return order[:k].tolist()

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-from datasets import ClassLabel, Dataset, DatasetDict, Features, Value
+from datasets import ClassLabel, Dataset, DatasetDict, Features, List, Value
 
-from ..errors import UserError
-from ..paths import data_dir
-from .metrics import METRICS
+from ..errors import UserError, unknown
+from ..paths import data_dir, hub_dir
+from .metrics import KIND_METRICS, score
 
 SPLITS = ("train", "validation", "test")
+"""Splits of every task; a task may have further test splits, named `test_` and more (`test_mismatched` of mnli)."""
+
+EXTRA = {"question": Value("int64"), "answer": Value("string"), "answers": List(Value("string"))}
+"""Types of the columns in `Task.extra`."""
 
 
 @dataclass(frozen=True)
@@ -25,13 +29,24 @@ class Task:
     Args:
         name: unique within the suite; also the name of its adapter and head.
         suite: name of the suite.
-        kind: "classification" or "regression".
-        columns: the one or two text columns.
-        labels: names of the classes in the order of their ids, empty for regression.
-        metric: primary metric, a key of `METRICS`.
+        kind: "classification", "regression", "multiple_choice" (one right text of several) or "multi_label" (any number
+            of classes).
+        columns: the one or two text columns; for multiple choice the text, then the choices.
+        labels: names of the classes or choices in the order of their ids, empty for regression.
+        metric: primary metric, a key of `METRICS` or one of `QUESTION_METRICS`.
         about: one line for humans.
-        read: reads the splits `train`, `validation` and `test`, each with the text columns and `label`.
-        max_length: tokens at most; of a pair, the longer text is cut first.
+        read: reads the splits `train`, `validation` and `test`, each with the text columns and `label` (a list of ids
+            for multi-label tasks).
+        max_length: tokens at most.
+        truncation: "longest_first" cuts the longer text of a pair, "only_first" just the first.
+        more_metrics: further metrics that are reported.
+        extra: columns that metrics over questions need: `question`, and where answers are texts `answer`, `answers`.
+        select: published rule for the best state: lowest validation "loss" or highest validation "metric".
+        seeds: number of seeds in the paper, from 0.
+        empty_texts: whether a text may be empty, as in a published benchmark whose rows all count.
+
+    Raises:
+        UserError: an unknown kind.
     """
 
     name: str
@@ -41,19 +56,30 @@ class Task:
     labels: tuple[str, ...]
     metric: str
     about: str
-    read: Callable[[], DatasetDict] = field(repr=False, compare=False)
+    read: Callable[[], DatasetDict] | None = field(repr=False, compare=False, default=None)
     max_length: int = 128
+    truncation: str = "longest_first"
+    more_metrics: tuple[str, ...] = ()
+    extra: tuple[str, ...] = ()
+    select: str = "loss"
+    seeds: int = 10
+    empty_texts: bool = False
+
+    def __post_init__(self) -> None:
+        if self.kind not in KIND_METRICS:
+            raise unknown("kind of task", self.kind, KIND_METRICS)
 
     @property
     def num_labels(self) -> int:
-        """Outputs of the head: the number of classes, or 1 for regression."""
+        """Outputs of the head for a row: the number of classes or choices, or 1 for regression."""
         return 1 if self.kind == "regression" else len(self.labels)
 
     @property
     def features(self) -> Features:
-        """Types of the columns: strings, and a `ClassLabel` or float32 `label`."""
+        """Types of the columns: strings, and a `ClassLabel`, list of them or float32 as `label`."""
         label = Value("float32") if self.kind == "regression" else ClassLabel(names=list(self.labels))
-        return Features({column: Value("string") for column in self.columns} | {"label": label})
+        types = {column: Value("string") for column in self.columns} | {column: EXTRA[column] for column in self.extra}
+        return Features(types | {"label": List(label) if self.kind == "multi_label" else label})
 
     def load(self) -> DatasetDict:
         """Return the checked splits; the same object for the whole process, so do not change it.
@@ -61,63 +87,83 @@ class Task:
         Raises:
             UserError: the data is not there, or a row is not as it must be.
         """
-        return _load(self, self.read, data_dir())
+        return _load(self, self.read, (data_dir(), hub_dir()))
+
+    def _read(self) -> DatasetDict:
+        return self.read()
+
+    def targets(self, rows: Dataset | Mapping[str, list]) -> np.ndarray:
+        """The labels as numbers: ids or scores `(rows,)`, for multi-label tasks 0/1 `(rows, classes)`."""
+        if self.kind != "multi_label":
+            return np.array(rows["label"][:])
+        return np.array([[float(i in ids) for i in range(self.num_labels)] for ids in rows["label"][:]])
 
     def baseline(self) -> float:
         """The primary metric on test of always predicting what is most common in training (regression: the mean).
 
-        Pearson and Matthews correlation of a constant are 0.0 by definition here.
+        Of multi-label tasks, each class that more than half of the training rows have. Pearson and Matthews correlation
+        of a constant are 0.0 by definition here; where candidates answer a question, the first one is taken.
         """
         splits = self.load()
-        seen, wanted = (np.array(splits[split]["label"][:]) for split in ("train", "test"))
-        constant = seen.mean() if self.kind == "regression" else np.bincount(seen).argmax()
-        return METRICS[self.metric](np.full_like(wanted, constant), wanted)
+        seen, wanted = (self.targets(splits[split]) for split in ("train", "test"))
+        if self.kind == "regression":
+            constant = seen.mean(keepdims=True)
+        elif self.kind == "multi_label":
+            constant = seen.mean(axis=0) - 0.5
+        else:
+            constant = np.bincount(seen, minlength=self.num_labels) / len(seen)
+        return score(self, np.tile(constant, (len(wanted), 1)), wanted, splits["test"])[self.metric]
 
-    def check(self, rows: Dataset) -> None:
+    def check(self, rows: Dataset, where: str = "") -> None:
         """Check the columns, texts and labels of one split.
+
+        Args:
+            rows: the split.
+            where: the file that it comes from, for the message.
 
         Raises:
             UserError: the first thing that is wrong, with its row.
         """
-        missing = [column for column in (*self.columns, "label") if column not in rows.column_names]
+        where = f" in {where}" if where else ""
+        of_task = f"of task '{self.name}'{where}"
+        missing = [column for column in (*self.columns, *self.extra, "label") if column not in rows.column_names]
         if missing:
             raise UserError(
-                f"Task '{self.name}' has no column '{missing[0]}'; its rows need {', '.join(self.columns)} and label."
+                f"Task '{self.name}'{where} has no column '{missing[0]}'; its rows need {', '.join(self.columns)} and "
+                "label."
             )
         if not len(rows):
-            raise UserError(f"A split of task '{self.name}' has no rows; every split needs at least one.")
+            raise UserError(f"A split {of_task} has no rows; every split needs at least one.")
         for column in self.columns:
             for row, text in enumerate(rows[column][:]):
-                if not isinstance(text, str) or not text.strip():
-                    raise UserError(
-                        f"Row {row} of task '{self.name}' has an empty {column}; remove the row or fill the text."
-                    )
+                if not isinstance(text, str) or not (text.strip() or self.empty_texts):
+                    raise UserError(f"Row {row} {of_task} has an empty {column}; remove the row or fill the text.")
         feature = rows.features["label"]
         if isinstance(feature, ClassLabel) and feature.names != list(self.labels):
             raise UserError(
-                f"The data of task '{self.name}' has the classes {feature.names}, expected {list(self.labels)} "
-                "in this order."
+                f"The data {of_task} has the classes {feature.names}, expected {list(self.labels)} in this order."
             )
         for row, label in enumerate(rows["label"][:]):
-            self._check_label(row, label)
+            self._check_label(f"Row {row} {of_task}", label)
 
-    def _check_label(self, row: int, label: object) -> None:
-        if label is None or (self.kind == "classification" and label == -1):
-            raise UserError(
-                f"Row {row} of task '{self.name}' has no label; use labelled splits, not a hidden test set."
-            )
+    def _check_label(self, row: str, label: object) -> None:
+        if label is None or (self.kind != "regression" and label == -1):
+            raise UserError(f"{row} has no label; use labelled splits, not a hidden test set.")
         if self.kind == "regression":
             if not math.isfinite(label):
-                raise UserError(f"Row {row} of task '{self.name}' has the score {label}, expected a finite number.")
-        elif label not in range(self.num_labels):
-            raise UserError(
-                f"Row {row} of task '{self.name}' has the label {label!r}, expected 0 to {self.num_labels - 1}."
-            )
+                raise UserError(f"{row} has the score {label}, expected a finite number.")
+            return
+        for one in label if self.kind == "multi_label" else [label]:
+            if one not in range(self.num_labels):
+                raise UserError(f"{row} has the label {one!r}, expected 0 to {self.num_labels - 1}.")
 
 
 @dataclass(frozen=True)
 class Suite:
-    """A named benchmark: tasks that serve each other as sources."""
+    """A named benchmark: tasks that serve each other as sources.
+
+    A task may be at home in another suite (`Task.suite`), which then shares its single-task results with this one.
+    """
 
     name: str
     about: str
@@ -125,11 +171,12 @@ class Suite:
 
 
 @functools.lru_cache(maxsize=64)
-def _load(task: Task, read: Callable[[], DatasetDict], folder: Path) -> DatasetDict:
+def _load(task: Task, read: Callable | None, folders: tuple[Path | None, ...]) -> DatasetDict:
     """Read and check `task`; kept for each reader and data folder, since `Task` compares neither."""
-    splits = read()
-    if set(splits) != set(SPLITS):
+    splits = task._read()
+    more = [split for split in splits if split not in SPLITS]
+    if not set(SPLITS) <= set(splits) or not all(split.startswith("test_") for split in more):
         raise UserError(f"Task '{task.name}' has the splits {', '.join(splits)}; expected {', '.join(SPLITS)}.")
-    for split in SPLITS:
-        task.check(splits[split])
-    return DatasetDict({split: splits[split] for split in SPLITS})
+    for rows in splits.values():
+        task.check(rows)
+    return DatasetDict({split: splits[split] for split in (*SPLITS, *more)})

@@ -1,0 +1,120 @@
+"""Tasks of published benchmarks: read from the hub's Parquet files, with the paper's splits."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from datasets import ClassLabel, Dataset, DatasetDict, Value
+from datasets.exceptions import DatasetGenerationError
+
+from ..errors import UserError
+from .encoding import progress_bars
+from .hub import at_hand, find, unreachable
+from .splits import hold_out
+from .task import Task
+
+
+@dataclass(frozen=True, kw_only=True)
+class HubTask(Task):
+    """A task whose rows come from a dataset repository of the hub, or from a mirror of it.
+
+    Args:
+        repo: id on the hub.
+        config: its configuration, a folder of Parquet files named by their splits.
+        inputs: columns that the files must have.
+        convert: makes our columns of a batch of theirs; `None` where they are the same.
+        splits: our splits by theirs; validation is held out from train where no split is ours.
+        stratify: whether it is held out in proportion to the labels.
+
+    Raises:
+        UserError: a regression or multi-label task is to be stratified.
+    """
+
+    repo: str
+    config: str
+    inputs: tuple[str, ...]
+    convert: Callable[[dict[str, list]], dict[str, list]] | None = None
+    splits: Mapping[str, str] = field(
+        default_factory=lambda: {"train": "train", "validation": "test"}, compare=False, repr=False
+    )
+    stratify: bool = True
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.stratify and self.kind in ("regression", "multi_label"):
+            raise UserError(f"Task '{self.name}' is {self.kind}: it has no single class by which to stratify.")
+
+    def patterns(self) -> list[str]:
+        """Glob patterns of the files, below the repository's folder."""
+        return [f"{self.config}/{split}-*.parquet" for split in self.splits]
+
+    def available(self) -> bool:
+        """Whether the files are in the mirror folder or in the hub's cache, or the hub answers."""
+        return at_hand(self.repo, "dataset", self.patterns()) is not None or unreachable() is None
+
+    def _read(self) -> DatasetDict:
+        folder = find(self.repo, "dataset", self.patterns(), f"Task '{self.name}'")
+        with progress_bars(False):
+            splits = {
+                ours: self._rows(sorted(folder.glob(f"{self.config}/{theirs}-*.parquet")))
+                for theirs, ours in self.splits.items()
+            }
+        if "validation" not in splits:
+            splits["train"], splits["validation"] = hold_out(self, splits["train"])
+        return DatasetDict(splits)
+
+    def _rows(self, files: list[Path]) -> Dataset:
+        """Read one split and bring it into this task's columns."""
+        where = ", ".join(map(str, files))
+        remedy = "run `scalearn prefetch` or copy it again"
+        try:
+            for file in files:
+                pq.ParquetFile(file).close()
+            rows = Dataset.from_parquet([str(file) for file in files])
+        except (pa.ArrowException, OSError, DatasetGenerationError) as error:
+            raise UserError(f"{where} of task '{self.name}' is no readable Parquet file; {remedy}.") from error
+        lacking = [column for column in self.inputs if column not in rows.column_names]
+        if lacking:
+            raise UserError(
+                f"{where} of task '{self.name}' has the columns {', '.join(rows.column_names)}, but no "
+                f"'{lacking[0]}'; {remedy}."
+            )
+        if not len(rows):
+            raise UserError(f"{where} of task '{self.name}' has no rows; {remedy}.")
+        if "label" in rows.column_names:
+            rows = self._labelled(rows, where)
+        if self.convert is not None:
+            rows = rows.map(self.convert, batched=True, remove_columns=rows.column_names, features=self.features)
+        rows = rows.select_columns([*self.columns, *self.extra, "label"])
+        self.check(rows, where)
+        return rows
+
+    def _labelled(self, rows: Dataset, where: str) -> Dataset:
+        """Check the classes and give `label` the type of this task."""
+        feature, wanted = rows.features["label"], self.features["label"]
+        if feature == Value("string"):
+            unknown = sorted(set(rows["label"][:]) - set(self.labels))
+            if unknown:
+                raise UserError(
+                    f"{where} of task '{self.name}' has the unknown label '{unknown[0]}', expected one of "
+                    f"{', '.join(self.labels)}."
+                )
+        elif isinstance(feature, ClassLabel) and feature.names != list(self.labels):
+            raise UserError(
+                f"{where} of task '{self.name}' has the classes {feature.names}, expected {list(self.labels)} in this "
+                "order; the file belongs to another task or version."
+            )
+        elif isinstance(wanted, ClassLabel):
+            ids = np.array([-1 if label is None else label for label in rows["label"][:]])
+            strange = np.flatnonzero((ids < -1) | (ids >= len(self.labels)))
+            if strange.size:
+                raise UserError(
+                    f"Row {strange[0]} of {where} of task '{self.name}' has the label {ids[strange[0]]}, expected 0 to "
+                    f"{len(self.labels) - 1}."
+                )
+        return rows if feature == wanted else rows.cast_column("label", wanted)

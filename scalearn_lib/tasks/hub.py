@@ -1,0 +1,185 @@
+"""Where the hub's datasets and encoders lie: in a mirror folder, in the hub's local cache, or on the hub.
+
+Everything is found as plain files, wherever it comes from, so that a mirror is read as the hub is.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import huggingface_hub
+from huggingface_hub.errors import HfHubHTTPError
+from requests import RequestException
+
+from ..errors import UserError
+from ..paths import hub_dir
+
+MANIFEST = "manifest.json"
+PATIENCE = 3.0
+"""Seconds to wait for the hub before it counts as out of reach."""
+
+ENCODER_FILES = ("config.json", "tokenizer*.json", "*.txt", "vocab.json", "*.model", "special_tokens_map.json")
+WEIGHT_FILES = ("model*.safetensors", "model.safetensors.index.json")
+
+
+def find(repo: str, kind: str, patterns: Sequence[str], what: str) -> Path:
+    """Return the folder of a hub repository in which each pattern has a file.
+
+    Looked for in the mirror folder, then in the hub's cache on this machine, then on the hub.
+
+    Args:
+        repo: id on the hub, such as "nyu-mll/glue".
+        kind: "dataset" or "model".
+        patterns: glob patterns of files that are needed.
+        what: what it is for, in the error message.
+
+    Raises:
+        UserError: it can be had nowhere, or a mirrored file is not what its manifest says.
+    """
+    local = at_hand(repo, kind, patterns)
+    if local is not None:
+        return local
+    mirror = hub_dir()
+    reason = unreachable()
+    if reason is None:
+        try:
+            folder = Path(huggingface_hub.snapshot_download(repo, repo_type=kind, allow_patterns=list(patterns)))
+            if not missing(folder, patterns):
+                return folder
+            reason = "the hub's repository has no such file"
+        except (OSError, RequestException, HfHubHTTPError, ValueError) as error:
+            reason = f"the hub said: {str(error).strip().splitlines()[0].rstrip('.')}"
+    lacking = ", ".join(missing(mirror / repo, patterns) if mirror is not None else patterns)
+    place = f"the mirror folder {mirror} lacks {repo}/{lacking}" if mirror is not None else "no mirror folder is named"
+    raise UserError(
+        f"{what} needs {lacking} of '{repo}', but {place}, and {reason}; run `scalearn prefetch` on a machine with "
+        "internet and name its folder with --hub or SCALEARN_HUB, or connect this machine to the hub."
+    )
+
+
+def at_hand(repo: str, kind: str, patterns: Sequence[str]) -> Path | None:
+    """Return the folder of a repository in the mirror or in the hub's local cache, or `None`; see `find`.
+
+    Raises:
+        UserError: the mirror folder does not exist, or a mirrored file is not what its manifest says.
+    """
+    mirror = hub_dir()
+    if mirror is not None:
+        if not mirror.is_dir():
+            raise UserError(
+                f"The mirror folder {mirror} does not exist; name one with --hub or SCALEARN_HUB, or fill it with "
+                "`scalearn prefetch`."
+            )
+        if not missing(mirror / repo, patterns):
+            for file in (file for pattern in patterns for file in sorted((mirror / repo).glob(pattern))):
+                _verify(mirror, file)
+            return mirror / repo
+    try:
+        cached = Path(huggingface_hub.snapshot_download(repo, repo_type=kind, local_files_only=True))
+    except (OSError, ValueError):  # not cached
+        return None
+    return None if missing(cached, patterns) else cached
+
+
+def missing(folder: Path, patterns: Sequence[str]) -> list[str]:
+    """Return the patterns for which `folder` has no file."""
+    return [pattern for pattern in patterns if not any(folder.glob(pattern))]
+
+
+@functools.cache
+def unreachable() -> str | None:
+    """Return why the hub cannot be asked, or `None` where it answers. Takes a few seconds at most, once."""
+    if huggingface_hub.constants.HF_HUB_OFFLINE:
+        return "HF_HUB_OFFLINE forbids asking the hub"
+    try:
+        huggingface_hub.utils.get_session().head(huggingface_hub.constants.ENDPOINT, timeout=PATIENCE)
+    except RequestException:
+        return "the hub cannot be reached"
+    return None
+
+
+def prefetch(repos: Sequence[tuple[str, str, Sequence[str]]], folder: Path) -> list[str]:
+    """Download repositories into a mirror folder, with a manifest of revisions and checksums.
+
+    What is complete and as its manifest says is not downloaded again.
+
+    Args:
+        repos: id, kind ("dataset" or "model") and patterns of each.
+        folder: the mirror folder.
+
+    Returns:
+        Lines that say what was done.
+
+    Raises:
+        UserError: the hub cannot be reached, lacks something, or the disk is full.
+    """
+    lines = []
+    for repo, kind, patterns in repos:
+        known = _manifest(folder).get(repo, {"files": {}})["files"]
+        wanted = [file for pattern in patterns for file in sorted((folder / repo).glob(pattern))]
+        if not missing(folder / repo, patterns) and all(
+            known.get(file.relative_to(folder / repo).as_posix()) == sha256(file) for file in wanted
+        ):
+            lines.append(f"{repo}: complete in {folder / repo}, {len(wanted)} files verified")
+            continue
+        if reason := unreachable():
+            raise UserError(f"'{repo}' cannot be downloaded: {reason}; run this on a machine with internet.")
+        try:
+            revision = huggingface_hub.HfApi().repo_info(repo, repo_type=kind).sha
+            huggingface_hub.snapshot_download(
+                repo, repo_type=kind, revision=revision, local_dir=folder / repo, allow_patterns=list(patterns)
+            )
+        except (OSError, RequestException, HfHubHTTPError, ValueError) as error:
+            detail = str(error).strip().splitlines()[0].rstrip(".")
+            raise UserError(
+                f"'{repo}' cannot be downloaded into {folder} ({detail}); run this command again."
+            ) from error
+        if lacking := missing(folder / repo, patterns):
+            raise UserError(f"The hub's '{repo}' has no {', '.join(lacking)}; this release of scalearn needs it.")
+        files = [file for pattern in patterns for file in sorted((folder / repo).glob(pattern))]
+        digests = {file.relative_to(folder / repo).as_posix(): sha256(file) for file in files}
+        _write_manifest(folder, repo, {"kind": kind, "revision": revision, "files": known | digests})
+        lines.append(f"{repo}: {len(files)} files at revision {revision[:10]} in {folder / repo}")
+    return lines
+
+
+def sha256(file: Path) -> str:
+    """SHA-256 of a file, read in pieces."""
+    with file.open("rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()
+
+
+def _manifest(folder: Path) -> dict[str, dict]:
+    try:
+        return json.loads((folder / MANIFEST).read_text())
+    except FileNotFoundError:
+        return {}  # a mirror made by hand: nothing to compare with
+    except ValueError as error:
+        raise UserError(f"{folder / MANIFEST} is no complete JSON; run `scalearn prefetch` again.") from error
+
+
+def _write_manifest(folder: Path, repo: str, entry: dict[str, object]) -> None:
+    manifest = _manifest(folder) | {repo: entry}
+    handle, temporary = tempfile.mkstemp(dir=folder, prefix=".manifest-")
+    with os.fdopen(handle, "w") as file:
+        json.dump(manifest, file, indent=1, sort_keys=True)
+    os.chmod(temporary, 0o644)
+    os.replace(temporary, folder / MANIFEST)
+
+
+@functools.lru_cache(maxsize=256)
+def _verify(mirror: Path, file: Path) -> None:
+    """Compare a mirrored file with the manifest, once in a process; files that it does not list are taken as they are."""
+    for repo, entry in _manifest(mirror).items():
+        if (mirror / repo) in file.parents:
+            expected = entry["files"].get(file.relative_to(mirror / repo).as_posix())
+            if expected is not None and sha256(file) != expected:
+                raise UserError(
+                    f"{file} differs from its checksum in {MANIFEST}; run `scalearn prefetch` or copy it again."
+                )

@@ -1,0 +1,141 @@
+"""SuperGLUE as the paper uses it: eight tasks, of which the official validation set is the test set."""
+
+from __future__ import annotations
+
+from .benchmark import HubTask
+from .glue import ENTAILS
+from .task import Suite
+
+Batch = dict[str, list]
+YES_NO = ("False", "True")
+
+
+def wic_texts(batch: Batch) -> Batch:
+    """One text: both sentences, and the question about the word."""
+    columns = zip(batch["sentence1"], batch["sentence2"], batch["word"], strict=True)
+    texts = [
+        f"{first} {second} Does {word} have the same meaning in both sentences?" for first, second, word in columns
+    ]
+    return {"text": texts, "label": batch["label"]}
+
+
+def wsc_texts(batch: Batch) -> Batch:
+    """The pronoun (span 2) before the text, and the noun that it may stand for (span 1) as the pair."""
+    texts = [f"{span}: {text}" for span, text in zip(batch["span2_text"], batch["text"], strict=True)]
+    return {"text": texts, "text_pair": batch["span1_text"], "label": batch["label"]}
+
+
+COPA_JOINTS = {"cause": "because", "effect": "so"}
+
+
+def copa_texts(batch: Batch) -> Batch:
+    """The premise with "because" or "so", and the two choices."""
+    texts = [
+        f"{premise} {COPA_JOINTS[asked]}" for premise, asked in zip(batch["premise"], batch["question"], strict=True)
+    ]
+    return {"text": texts, "choice1": batch["choice1"], "choice2": batch["choice2"], "label": batch["label"]}
+
+
+def multirc_texts(batch: Batch) -> Batch:
+    """The paragraph, and the question with one candidate answer; questions are numbered within their paragraphs."""
+    pairs = [f"{question} {answer}" for question, answer in zip(batch["question"], batch["answer"], strict=True)]
+    numbers = [idx["paragraph"] * 10_000 + idx["question"] for idx in batch["idx"]]
+    return {"text": batch["paragraph"], "text_pair": pairs, "question": numbers, "label": batch["label"]}
+
+
+def record_texts(batch: Batch) -> Batch:
+    """A row per question and entity: the passage, and the query with the entity in the place of the placeholder."""
+    rows: Batch = {name: [] for name in ("text", "text_pair", "question", "answer", "answers", "label")}
+    columns = (batch[name] for name in ("passage", "query", "entities", "answers", "idx"))
+    for passage, query, entities, answers, idx in zip(*columns, strict=True):
+        for entity in entities:
+            values = (passage, query.replace("@placeholder", entity), idx["query"], entity, answers, entity in answers)
+            for column, value in zip(rows.values(), values, strict=True):
+                column.append(value)
+    return rows
+
+
+def _superglue(
+    name: str,
+    columns: tuple[str, ...],
+    labels: tuple[str, ...],
+    about: str,
+    *,
+    kind: str = "classification",
+    metric: str = "accuracy",
+    **more: object,
+) -> HubTask:
+    settings = {"inputs": (*columns, "label"), "empty_texts": True} | more
+    return HubTask(
+        name, "superglue", kind, columns, labels, metric, about, repo="aps/super_glue", config=name, **settings
+    )
+
+
+RECORD = _superglue(
+    "record",
+    ("text", "text_pair"),
+    ("wrong", "right"),
+    "which entity of the passage fills the gap? Scored by question",
+    metric="answer_f1",
+    more_metrics=("exact_match",),
+    extra=("question", "answer", "answers"),
+    inputs=("passage", "query", "entities", "answers", "idx"),
+    convert=record_texts,
+    max_length=256,
+    truncation="only_first",
+    stratify=False,
+    seeds=3,
+)
+MULTIRC = _superglue(
+    "multirc",
+    ("text", "text_pair"),
+    YES_NO,
+    "is it a right answer to the question about the paragraph? F1 over all answers (F1a)",
+    metric="f1",
+    more_metrics=("exact_match",),
+    extra=("question",),
+    inputs=("paragraph", "question", "answer", "idx", "label"),
+    convert=multirc_texts,
+    max_length=324,
+    seeds=3,
+)
+BOOLQ = _superglue("boolq", ("question", "passage"), YES_NO, "does the passage answer the question with yes?")
+WIC = _superglue(
+    "wic",
+    ("text",),
+    YES_NO,
+    "has a word the same meaning in two sentences?",
+    inputs=("word", "sentence1", "sentence2", "label"),
+    convert=wic_texts,
+)
+WSC = _superglue(
+    "wsc",
+    ("text", "text_pair"),
+    YES_NO,
+    "does the pronoun stand for the noun?",
+    inputs=("text", "span1_text", "span2_text", "label"),
+    convert=wsc_texts,
+)
+COPA = _superglue(
+    "copa",
+    ("text", "choice1", "choice2"),
+    ("choice1", "choice2"),
+    "which of two is the cause or the effect?",
+    kind="multiple_choice",
+    inputs=("premise", "choice1", "choice2", "question", "label"),
+    convert=copa_texts,
+)
+CB = _superglue(
+    "cb",
+    ("premise", "hypothesis"),
+    ("entailment", "contradiction", "neutral"),
+    "is the speaker committed to the hypothesis?",
+    stratify=False,
+)
+RTE = _superglue("rte", ("premise", "hypothesis"), ENTAILS, "does the premise entail the hypothesis?")
+
+SUITE = Suite(
+    "superglue",
+    "SuperGLUE, eight tasks from the hub or a mirror",
+    (RECORD, MULTIRC, BOOLQ, WIC, WSC, COPA, CB, RTE),
+)
