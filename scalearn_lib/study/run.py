@@ -28,10 +28,11 @@ class Run:
         budget: "paper", "quick" or "smoke".
         overrides: settings of the budget to change, a mapping (kept as sorted pairs).
         sampling: how the examples of a few-shot run are drawn, one of `SAMPLINGS`.
-        source_tasks: the source tasks of a two-stage method, or the tasks of a joint one; `None` means all of the suite.
+        source_tasks: the source tasks of a two-stage method, or the tasks of a joint one; `None` means all of the
+            suite.
 
-    What does not bear on a run is set to its default, so that equal work is one run: the sampling without `k`, the source
-    tasks of a single-task method, and its suite, which becomes the one that the task is at home in.
+    What does not bear on a run is set to its default, so that equal work is one run: the sampling without `k`, the
+    source tasks of a single-task method, and its suite, which becomes the one that the task is at home in.
 
     Raises:
         UserError: an unknown name or a value out of range.

@@ -220,5 +220,5 @@ def test_scores(trainer: Trainer, task: Task, rows: Dataset, suffix: str) -> dic
 
 
 def by_length(rows: Dataset) -> Dataset:
-    """Return encoded rows from the longest to the shortest: batches of similar length, and no memory but the first's."""
+    """Return encoded rows from the longest to the shortest, for batches of similar length."""
     return rows.select(np.argsort(-np.array(rows["length"][:]), kind="stable"))

@@ -73,8 +73,8 @@ class HubTask(Task):
         where = ", ".join(map(str, files))
         remedy = "run `scalearn prefetch` or copy it again"
         try:
-            for file in files:
-                pq.ParquetFile(file).close()
+            if not sum(pq.read_metadata(file).num_rows for file in files):
+                raise UserError(f"{where} of task '{self.name}' has no rows; {remedy}.")
             rows = Dataset.from_parquet([str(file) for file in files])
         except (pa.ArrowException, OSError, DatasetGenerationError) as error:
             raise UserError(f"{where} of task '{self.name}' is no readable Parquet file; {remedy}.") from error
@@ -84,8 +84,6 @@ class HubTask(Task):
                 f"{where} of task '{self.name}' has the columns {', '.join(rows.column_names)}, but no "
                 f"'{lacking[0]}'; {remedy}."
             )
-        if not len(rows):
-            raise UserError(f"{where} of task '{self.name}' has no rows; {remedy}.")
         if "label" in rows.column_names:
             rows = self._labelled(rows, where)
         if self.convert is not None:

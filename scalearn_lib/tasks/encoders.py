@@ -11,6 +11,7 @@ from transformers import AutoConfig, AutoTokenizer, PreTrainedModel, PreTrainedT
 
 from ..errors import UserError, unknown
 from ..paths import data_dir
+from .hub import find
 from .tiny import build_tiny
 
 HUB = {
@@ -21,8 +22,14 @@ HUB = {
 }
 """Short names of encoders on the hub: those of the paper."""
 
+LOCAL = {"local_files_only": True, "trust_remote_code": False}
+"""Encoders are found first and then loaded as files; none runs code of its own."""
 
-def encoder_dir(name: str) -> str | Path:
+ENCODER_FILES = ("config.json", "tokenizer*.json", "*.safetensors")
+"""What every encoder folder of the hub must have."""
+
+
+def encoder_dir(name: str) -> Path:
     """Return where an encoder lies.
 
     Args:
@@ -30,10 +37,11 @@ def encoder_dir(name: str) -> str | Path:
             `config.json`, or a hub id such as "FacebookAI/roberta-base".
 
     Returns:
-        A local folder, or the hub id as text.
+        A local folder: of a hub id, the one in the mirror folder or the hub's cache, where it is downloaded to if it
+        must be.
 
     Raises:
-        UserError: there is no such encoder, or it has not been fetched.
+        UserError: there is no such encoder, or it cannot be had.
     """
     if name == "minilm":
         folder = data_dir() / "encoders" / "minilm"
@@ -45,14 +53,12 @@ def encoder_dir(name: str) -> str | Path:
         if not (folder / "config.json").exists():
             build_tiny(folder)
         return folder
-    if name in HUB:
-        return HUB[name]
     if Path(name).is_dir():
         if not (Path(name) / "config.json").exists():
             raise UserError(f"The folder {name} holds no encoder: it has no config.json.")
         return Path(name)
-    if re.fullmatch(r"[\w.-]+/[\w.-]+", name):
-        return name
+    if name in HUB or re.fullmatch(r"[\w.-]+/[\w.-]+", name):
+        return find(HUB.get(name, name), "model", ENCODER_FILES, f"Encoder '{name}'")
     raise unknown("encoder", name, ("minilm", "tiny", *HUB, "a hub id such as owner/name", "a folder"))
 
 
@@ -62,10 +68,10 @@ def load_tokenizer(name: str) -> PreTrainedTokenizerBase:
     Raises:
         UserError: there is no such encoder, or it cannot be loaded.
     """
-    where, options = _source(name)
+    folder = encoder_dir(name)
     try:
-        tokenizer = AutoTokenizer.from_pretrained(where, **options)
-        config = AutoConfig.from_pretrained(where, **options)
+        tokenizer = AutoTokenizer.from_pretrained(folder, **LOCAL)
+        config = AutoConfig.from_pretrained(folder, **LOCAL)
     except (OSError, ValueError) as error:
         raise _unloadable(name, error) from error
     # Some tokenizers state no length. RoBERTa's positions begin after the padding id.
@@ -82,17 +88,11 @@ def load_model(name: str) -> PreTrainedModel:
     Raises:
         UserError: there is no such encoder, or it cannot be loaded.
     """
-    where, options = _source(name)
+    folder = encoder_dir(name)
     try:
-        return AutoAdapterModel.from_pretrained(where, dtype=torch.float32, **options).eval()
+        return AutoAdapterModel.from_pretrained(folder, dtype=torch.float32, use_safetensors=True, **LOCAL).eval()
     except (OSError, ValueError) as error:
         raise _unloadable(name, error) from error
-
-
-def _source(name: str) -> tuple[str | Path, dict[str, bool]]:
-    where = encoder_dir(name)
-    # A local encoder never asks the hub, and no encoder runs code of its own.
-    return where, {"local_files_only": isinstance(where, Path), "trust_remote_code": False}
 
 
 def _unloadable(name: str, error: Exception) -> UserError:

@@ -24,9 +24,6 @@ MANIFEST = "manifest.json"
 PATIENCE = 3.0
 """Seconds to wait for the hub before it counts as out of reach."""
 
-ENCODER_FILES = ("config.json", "tokenizer*.json", "*.txt", "vocab.json", "*.model", "special_tokens_map.json")
-WEIGHT_FILES = ("model*.safetensors", "model.safetensors.index.json")
-
 
 def find(repo: str, kind: str, patterns: Sequence[str], what: str) -> Path:
     """Return the folder of a hub repository in which each pattern has a file.
@@ -175,7 +172,7 @@ def _write_manifest(folder: Path, repo: str, entry: dict[str, object]) -> None:
 
 @functools.lru_cache(maxsize=256)
 def _verify(mirror: Path, file: Path) -> None:
-    """Compare a mirrored file with the manifest, once in a process; files that it does not list are taken as they are."""
+    """Compare a mirrored file with the manifest, once in a process; files that it does not list are taken as is."""
     for repo, entry in _manifest(mirror).items():
         if (mirror / repo) in file.parents:
             expected = entry["files"].get(file.relative_to(mirror / repo).as_posix())

@@ -18,8 +18,10 @@ REPO = "nlp-thedeep/humset"
 FILES = {split: f"data/{split}.jsonl" for split in ("train", "validation", "test")}
 
 LABELS = {
-    "sectors": "Agriculture|Cross|Education|Food Security|Health|Livelihoods|Logistics|Nutrition|Protection|Shelter|WASH",
-    "pillars_1d": "Casualties|Context|Covid-19|Displacement|Humanitarian Access|Information And Communication|Shock/Event",
+    "sectors": "Agriculture|Cross|Education|Food Security|Health|Livelihoods|Logistics|Nutrition|Protection|Shelter|"
+    "WASH",
+    "pillars_1d": "Casualties|Context|Covid-19|Displacement|Humanitarian Access|Information And Communication|"
+    "Shock/Event",
     "subpillars_1d": "Casualties->Dead|Casualties->Injured|Casualties->Missing|Context->Demography|Context->Economy|"
     "Context->Environment|Context->Legal & Policy|Context->Politics|Context->Security & Stability|"
     "Context->Socio Cultural|Covid-19->Cases|Covid-19->Contact Tracing|Covid-19->Deaths|"

@@ -56,7 +56,7 @@ KIND_METRICS = {
 
 
 def predictions_of(kind: str, logits: np.ndarray) -> np.ndarray:
-    """Return class ids, scores, or for multi-label tasks 0/1 per class (probability above 0.5), from a model's outputs."""
+    """Return class ids, scores, or for multi-label tasks 0/1 per class (probability above 0.5) from logits."""
     if kind == "regression":
         return logits.reshape(-1)
     return (logits > 0).astype(np.int64) if kind == "multi_label" else logits.argmax(axis=-1)
@@ -93,7 +93,7 @@ def question_scores(rows: Dataset, logits: np.ndarray, labels: np.ndarray) -> di
     `exact_match` is the share of questions with all candidates judged rightly.
 
     Args:
-        rows: columns `question` (its number), and for ReCoRD `answer` (the candidate's text) and `answers` (right ones).
+        rows: columns `question` (its number), and for ReCoRD `answer` (the candidate's text) and `answers`.
         logits: `(rows, 2)`.
         labels: `(rows,)`, 1 for a right candidate.
     """

@@ -19,7 +19,7 @@ from transformers import RobertaConfig, RobertaModel, RobertaTokenizerFast
 from . import toy
 
 SPECIAL_TOKENS = ("<s>", "<pad>", "</s>", "<unk>", "<mask>")  # in the order of RoBERTa's ids
-LENGTH = 160  # positions; RoBERTa numbers them from 2
+LENGTH = 384  # positions; RoBERTa numbers them from 2
 # Larger weights than BERT's 0.02, but for what decides where to look: so the first token sees the mean of all words
 # before any training, and adapters have something to learn from.
 WEIGHT_STD = 0.3

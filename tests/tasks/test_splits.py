@@ -70,35 +70,43 @@ def test_rows_of_one_text_cannot_be_split() -> None:
 def test_few_shot_draws_k_different_rows_as_evenly_as_classes_allow(labels: list[int], data: st.DataObject) -> None:
     k, seed = data.draw(st.integers(1, len(labels))), data.draw(st.integers(0, 20))
     drawn = few_shot(labelled(labels), k, seed, "classification")
-    assert len(set(drawn["row"])) == len(drawn) == k
-    there, counts = Counter(labels), Counter(drawn["label"])
+    assert len(set(drawn)) == len(drawn) == k
+    there, counts = Counter(labels), Counter(labels[row] for row in drawn)
     for label, size in there.items():
         # a class has fewer than another only where it has run out, or by one
         assert counts[label] == size or counts[label] >= max(counts.values()) - 1
 
 
 @QUICK
-@given(st.integers(2, 40), st.sampled_from(["classification", "regression"]), st.integers(0, 20), st.data())
+@given(
+    st.integers(2, 40), st.sampled_from(["classification", "multi_label", "regression"]), st.integers(0, 20), st.data()
+)
 def test_a_larger_draw_contains_a_smaller_one(size: int, kind: str, seed: int, data: st.DataObject) -> None:
     rows = labelled([i % 3 for i in range(size)])
     k = data.draw(st.integers(1, size - 1))
-    small, large = (few_shot(rows, n, seed, kind)["row"][:] for n in (k, k + 1))
+    small, large = (few_shot(rows, n, seed, kind) for n in (k, k + 1))
     assert small == large[:k]
 
 
 @pytest.mark.parametrize("kind", ["classification", "regression"])
 def test_seeds_draw_other_rows_and_the_same_seed_the_same(kind: str) -> None:
     rows = labelled([i % 3 for i in range(200)])
-    draws = [tuple(few_shot(rows, 8, seed, kind)["row"]) for seed in (0, 1, 2)]
+    draws = [tuple(few_shot(rows, 8, seed, kind)) for seed in (0, 1, 2)]
     assert len(set(draws)) == 3
-    assert tuple(few_shot(rows, 8, 1, kind)["row"]) == draws[1]
+    assert tuple(few_shot(rows, 8, 1, kind)) == draws[1]
+
+
+def test_official_sampling_takes_the_first_rows_for_every_seed() -> None:
+    rows = labelled([0] * 5 + [1] * 5)
+    assert few_shot(rows, 4, 0, "classification", "official") == few_shot(rows, 4, 7, "classification", "official")
+    assert few_shot(rows, 4, 0, "classification", "official") == [0, 1, 2, 3]
 
 
 def test_few_shot_is_not_biased_to_the_first_rows_or_classes() -> None:
     rows = labelled([i % 3 for i in range(90)])
     drawn = [few_shot(rows, 1, seed, "classification") for seed in range(60)]
-    assert set(label for d in drawn for label in d["label"]) == {0, 1, 2}
-    assert 30 < np.mean([row for d in drawn for row in d["row"]]) < 60
+    assert {row % 3 for rows in drawn for row in rows} == {0, 1, 2}
+    assert 30 < np.mean(drawn) < 60
 
 
 @pytest.mark.parametrize("k", [0, -1, 11])
