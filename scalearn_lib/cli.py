@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import ast
+import os
 import sys
 import time
 from pathlib import Path
@@ -17,6 +18,8 @@ from .paths import output_dir
 def main(argv: list[str] | None = None) -> int:
     """Run one command and return the exit status: 0, 1 for an error that is printed, 130 after Ctrl-C."""
     arguments = _parser().parse_args(argv)
+    if getattr(arguments, "hub", None) is not None:
+        os.environ["SCALEARN_HUB"] = str(arguments.hub)  # notebooks that this starts see it too
     try:
         arguments.command(arguments)
     except UserError as error:
@@ -44,12 +47,21 @@ def _parser() -> argparse.ArgumentParser:
 
     commands.add_parser("methods", help="list the methods").set_defaults(command=_methods)
 
-    run = commands.add_parser("run", help="train a method on a task; source adapters are made as needed")
+    prefetch = commands.add_parser("prefetch", help="fill a mirror folder from the hub, for machines without internet")
+    prefetch.add_argument("suite")
+    prefetch.add_argument("--encoder", help="also this encoder: a short name or a hub id")
+    prefetch.add_argument("--to", dest="folder", type=Path, required=True, metavar="DIR", help="the mirror folder")
+    prefetch.set_defaults(command=_prefetch)
+
+    run = commands.add_parser("run", help="train a method on tasks; source adapters are made as needed")
     run.add_argument("suite")
     run.add_argument("method")
-    run.add_argument("task")
-    run.add_argument("--seed", type=int, default=0)
+    run.add_argument("tasks", nargs="+", metavar="task", help="one task or several; 'all' stands for all of the suite")
+    run.add_argument("--seed", type=int, nargs="+", default=[0], help="one seed or several (default: 0)")
     run.add_argument("--k", type=int, help="few-shot: number of training examples")
+    run.add_argument(
+        "--sources", nargs="+", metavar="TASK", help="source tasks (default: all of the suite that can be had)"
+    )
     run.add_argument(
         "--set",
         dest="overrides",
@@ -64,7 +76,7 @@ def _parser() -> argparse.ArgumentParser:
     table = commands.add_parser("table", help="mean ± std over seeds, from the results that there are")
     table.add_argument("suite")
     table.add_argument("--k", type=int, help="few-shot: number of training examples")
-    table.add_argument("--markdown", action="store_true", help="print it as Markdown")
+    table.add_argument("--markdown", action="store_true", help="print it as Markdown, without the paper's scores")
     _common(table)
     table.set_defaults(command=_table)
 
@@ -77,6 +89,12 @@ def _parser() -> argparse.ArgumentParser:
 def _common(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--encoder", default="minilm", help="minilm, tiny, a hub id or a folder (default: minilm)")
     parser.add_argument("--budget", default="quick", help="paper, quick or smoke (default: quick)")
+    parser.add_argument(
+        "--sampling",
+        default="resampled",
+        help="few-shot: resampled by seed, or official: the first k (default: resampled)",
+    )
+    parser.add_argument("--hub", type=Path, metavar="DIR", help="folder that mirrors the hub (default: SCALEARN_HUB)")
     parser.add_argument("--output", type=Path, default=None, help="folder of results (default: outputs/)")
 
 
@@ -101,7 +119,8 @@ def _tasks(arguments: argparse.Namespace) -> None:
     for suite in [get_suite(arguments.suite)] if arguments.suite else SUITES.values():
         print(f"{suite.name}: {suite.about}")
         for task in suite.tasks:
-            labels = "regression" if task.kind == "regression" else f"{task.num_labels} classes"
+            unit = {"multiple_choice": "choices", "multi_label": "labels"}.get(task.kind, "classes")
+            labels = "regression" if task.kind == "regression" else f"{task.num_labels} {unit}"
             print(f"  {task.name:<14} {labels:<12} {task.metric:<10} {task.about}")
 
 
@@ -125,42 +144,82 @@ def _overrides(settings: list[str]) -> dict[str, object]:
     return overrides
 
 
-def _run(arguments: argparse.Namespace) -> None:
-    from .study import Run, execute
+def _prefetch(arguments: argparse.Namespace) -> None:
+    from .tasks import get_suite
+    from .tasks.encoders import encoder_repository
+    from .tasks.hub import prefetch
 
-    run = Run(
-        arguments.suite,
-        arguments.task,
-        arguments.method,
-        arguments.encoder,
-        arguments.seed,
-        arguments.k,
-        arguments.budget,
-        _overrides(arguments.overrides),
-    )
+    repositories = get_suite(arguments.suite).repositories()
+    if not repositories:
+        raise UserError(
+            f"The suite '{arguments.suite}' has nothing on the hub; `scalearn fetch` brings the offline one."
+        )
+    if arguments.encoder is not None:
+        repositories.append(encoder_repository(arguments.encoder))
+    for line in prefetch(repositories, arguments.folder):
+        print(line)
+    print(f"Name the folder with --hub {arguments.folder} or SCALEARN_HUB={arguments.folder}.")
+
+
+def _run(arguments: argparse.Namespace) -> None:
+    from .study import Run, execute, source_tasks_at_hand
+    from .tasks import get_suite
+
+    tasks = arguments.tasks
+    if tasks == ["all"]:
+        tasks = [task.name for task in get_suite(arguments.suite).tasks]
+    runs = [
+        Run(
+            arguments.suite,
+            task,
+            arguments.method,
+            arguments.encoder,
+            seed,
+            arguments.k,
+            arguments.budget,
+            _overrides(arguments.overrides),
+            arguments.sampling,
+            tuple(arguments.sources) if arguments.sources else None,
+        )
+        for task in tasks
+        for seed in arguments.seed
+    ]
+    if arguments.sources is None:
+        runs = source_tasks_at_hand(runs)
     output = arguments.output or output_dir()
-    result = execute(run, output)
-    metric = result["metric"]
-    print(f"{run}")
-    print(f"  test {metric} {result['test'][metric]:.4f}, validation {result['validation'][metric]:.4f}")
-    print(f"  best at epoch {result['selected_epoch']:.2f} (step {result['selected_step']} of {result['steps']})")
-    print(f"  {result['transfer_parameters']:,} transfer parameters, {result['seconds']['total']:.0f} s")
-    print(f"  {run.folder(output) / 'result.json'}")
+    for run in runs:
+        result = execute(run, output)
+        metric = result["metric"]
+        print(f"{run}")
+        print(f"  test {metric} {result['test'][metric]:.4f}, validation {result['validation'][metric]:.4f}")
+        print(f"  best at epoch {result['selected_epoch']:.2f} (step {result['selected_step']} of {result['steps']})")
+        print(f"  {result['transfer_parameters']:,} transfer parameters, {result['seconds']['total']:.0f} s")
+        print(f"  {run.folder(output) / 'result.json'}", flush=True)
 
 
 def _table(arguments: argparse.Namespace) -> None:
-    from .study import table
+    from .study import commands, comparison, table
     from .tasks import get_suite
 
     get_suite(arguments.suite)
     output = arguments.output or output_dir()
-    shown = table(output, arguments.suite, arguments.encoder, arguments.budget, arguments.k)
+    where = (arguments.suite, arguments.encoder, arguments.budget, arguments.k, arguments.sampling)
     if arguments.markdown:
+        shown = table(output, *where)
         rows = [[shown.index.name, *shown.columns], ["---"] * (len(shown.columns) + 1)]
         rows += [[method, *cells] for method, cells in zip(shown.index, shown.to_numpy(), strict=True)]
         print("\n".join(f"| {' | '.join(row)} |" for row in rows))
-    else:
-        _show(shown)
+        return
+    frame = comparison(output, *where)
+    print(
+        f"Test scores x 100 on {arguments.suite}, {arguments.encoder}, budget {arguments.budget}: mean ± std over seeds"
+    )
+    _show(table(output, *where, paper=True))
+    if frame["paper"].notna().any() and frame["difference"].isna().all():
+        print("The encoder is not the paper's, so no differences are given.")
+    print("\nCommand of each row:")
+    for title, line in commands(frame).items():
+        print(f"  {title}:\n    " + line.replace("; ", "\n    "))
 
 
 def _demo(arguments: argparse.Namespace) -> None:

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from ..errors import unknown
 from .base import Method, trainable_parameters, transfer_parameters
-from .fusion import AdapterFusion, ScaLearn, ScaLearnPP, ScaLearnUniform, ScaLearnUniformPP
+from .fusion import (
+    AdapterFusion,
+    ScaLearn,
+    ScaLearnMean,
+    ScaLearnPP,
+    ScaLearnSoftmax,
+    ScaLearnUniform,
+    ScaLearnUniformPP,
+)
 from .single import FullFineTuning, SingleAdapter
 
 METHODS: dict[str, Method] = {
@@ -17,6 +25,8 @@ METHODS: dict[str, Method] = {
         ScaLearnUniform(),
         ScaLearnPP(),
         ScaLearnUniformPP(),
+        ScaLearnMean(),
+        ScaLearnSoftmax(),
     )
 }
 

@@ -80,6 +80,20 @@ class ScaLearnUniformPP(ScaLearnMethod):
     title = "ScaLearnUniform++"
 
 
+class ScaLearnMean(ScaLearnMethod):
+    """Ablation: a vector per source and layer, divided by its sum over the sources, without dropout."""
+
+    name = config = "scalearn_mean"
+    title = "ScaLearn, mean"
+
+
+class ScaLearnSoftmax(ScaLearnMethod):
+    """Ablation: a vector per source and layer, softmax over the sources, without dropout."""
+
+    name = config = "scalearn_softmax"
+    title = "ScaLearn, softmax"
+
+
 def load_sources(model: nn.Module, sources: Mapping[str, Path]) -> None:
     """Load the source adapters from their folders, without their heads.
 

@@ -18,7 +18,7 @@ from ..tasks import get_suite, get_task
 from ..tasks.encoders import encoder_dir
 from .budget import BUDGETS
 from .result import provenance
-from .run import Run
+from .run import Run, source_tasks_at_hand
 
 PARAMETERS = {
     "SUITE": str,
@@ -48,7 +48,8 @@ class Parameters:
 
     def run(self, task: str, method: str, seed: int, k: int | None = None) -> Run:
         """The run of a method on a task with these parameters."""
-        return Run(self.suite, task, method, self.encoder, seed, k, self.budget)
+        (run,) = source_tasks_at_hand([Run(self.suite, task, method, self.encoder, seed, k, self.budget)])
+        return run
 
     def runs(self, k: int | None = None) -> list[Run]:
         """All targets × methods × seeds."""

@@ -17,14 +17,16 @@ import torch.nn.functional as F
 from datasets import Dataset
 from torch import Tensor, nn
 from tqdm.auto import tqdm
-from transformers import DataCollatorWithPadding, PreTrainedTokenizerBase
+from transformers import PreTrainedTokenizerBase
 
 from ..composition import ScaLearn, ScaLearnConfig, init
 from ..methods.fusion import load_sources
 from ..tasks import Task, get_task
 from ..tasks.encoders import load_model, load_tokenizer
+from ..tasks.encoding import collator
 from ..tasks.metrics import score
 from .execution import at_most, encoded
+from .run import slug
 
 ROWS = {"paper": (None, None, None), "quick": (200, 100, 300), "smoke": (16, 8, 16)}
 """Training, validation and test examples at most that a budget probes with; `None` means all."""
@@ -67,16 +69,16 @@ def probe(
         block = ScaLearn(*sources, name=f"fixed{number}")
         model.add_adapter_fusion(block, ScaLearnConfig(fixed=list(setting)), set_active=True)
         for split, rows in data.items():
-            features[split].append(first_token_features(model, tokenizer, rows))
+            features[split].append(first_token_features(model, task, tokenizer, rows))
         model.delete_adapter_fusion(block)
     stacked = {split: torch.stack(parts) for split, parts in features.items()}
-    labels = {split: torch.tensor(rows["labels"]) for split, rows in data.items()}
+    labels = {split: torch.tensor(rows["labels"][:]) for split, rows in data.items()}
     rows = []
     for seed in seeds:
         logits = train_heads(task, stacked, labels, seed)
         for index, setting in enumerate(settings):
             scores = {
-                split: score(task, logits[split][index].numpy(), labels[split].numpy())[task.metric]
+                split: score(task, logits[split][index].numpy(), labels[split].numpy(), data[split])[task.metric]
                 for split in ("validation", "test")
             }
             row = dict(zip(sources, setting, strict=True)) | {"seed": seed, "score": scores["test"]}
@@ -85,17 +87,25 @@ def probe(
 
 
 @torch.no_grad()
-def first_token_features(model: nn.Module, tokenizer: PreTrainedTokenizerBase, rows: Dataset) -> Tensor:
-    """Return the last layer's first-token vectors `(rows, hidden)`, which the head reads, in the order of `rows`."""
+def first_token_features(model: nn.Module, task: Task, tokenizer: PreTrainedTokenizerBase, rows: Dataset) -> Tensor:
+    """Return the last layer's first-token vectors, which the head reads, in the order of `rows`.
+
+    Returns:
+        `(rows, hidden)`, of a multiple-choice task `(rows, choices, hidden)`.
+    """
     model.eval()
-    collate = DataCollatorWithPadding(tokenizer)
+    collate = collator(task, tokenizer)
     order = np.argsort(rows["length"])[::-1]
-    inputs = rows.select_columns([name for name in tokenizer.model_input_names if name in rows.column_names])
-    features = torch.empty(len(rows), model.config.hidden_size)
+    names = [name for name in tokenizer.model_input_names if name in rows.column_names]
+    inputs = rows.select_columns([*names, "labels"])
+    shape = (len(rows), task.num_labels) if task.kind == "multiple_choice" else (len(rows),)
+    features = torch.empty(*shape, model.config.hidden_size)
     for start in range(0, len(rows), 64):
         batch = order[start : start + 64]
         encoded = collate([inputs[int(i)] for i in batch])
-        features[batch.copy()] = model.base_model(**encoded.to(model.device)).last_hidden_state[:, 0].float().cpu()
+        flat = {name: encoded[name].flatten(0, -2).to(model.device) for name in names}
+        hidden = model.base_model(**flat).last_hidden_state[:, 0].float().cpu()
+        features[batch.copy()] = hidden.view(len(batch), *features.shape[1:])
     return features
 
 
@@ -116,12 +126,13 @@ def train_heads(
     the same order of examples. Each keeps its best state by validation loss, sought until `patience` epochs bring none.
 
     Args:
-        features: `(settings, rows, hidden)` by split.
-        labels: `(rows,)` by split.
+        features: `(settings, rows, hidden)` by split; of a multiple-choice task `(settings, rows, choices, hidden)`.
+        labels: `(rows,)` by split; of a multi-label task `(rows, classes)`.
     """
-    settings, rows, hidden = features["train"].shape
+    settings, rows, *_, hidden = features["train"].shape
     generator = torch.Generator().manual_seed(seed)
-    first, second = nn.Linear(hidden, hidden), nn.Linear(hidden, task.num_labels)
+    outputs = 1 if task.kind == "multiple_choice" else task.num_labels
+    first, second = nn.Linear(hidden, hidden), nn.Linear(hidden, outputs)
     for linear in (first, second):  # as transformers initialises heads
         linear.weight.data.normal_(0, 0.02, generator=generator)
         linear.bias.data.zero_()
@@ -154,15 +165,47 @@ def train_heads(
 
 
 def _forward(heads: Sequence[Tensor], x: Tensor) -> Tensor:
-    """tanh(x W1 + b1) W2 + b2 of each setting: `(settings, rows, hidden)` to `(settings, rows, outputs)`."""
+    """tanh(x W1 + b1) W2 + b2 of each setting: `(settings, rows, hidden)` to `(settings, rows, outputs)`.
+
+    Choices are scored alike, by one output: `(settings, rows, choices, hidden)` to `(settings, rows, choices)`.
+    """
     w1, b1, w2, b2 = heads
-    x = torch.tanh(torch.baddbmm(b1.unsqueeze(1), x, w1.mT))
-    return torch.baddbmm(b2.unsqueeze(1), x, w2.mT)
+    hidden = torch.tanh(torch.baddbmm(b1.unsqueeze(1), x.flatten(1, -2), w1.mT))
+    logits = torch.baddbmm(b2.unsqueeze(1), hidden, w2.mT)
+    return logits.view(x.shape[:-1]) if x.dim() == 4 else logits
 
 
 def _losses(task: Task, logits: Tensor, labels: Tensor) -> Tensor:
-    """Mean loss of each setting, `(settings,)`: cross-entropy, or squared error for regression."""
-    labels = labels.expand(len(logits), -1)
+    """Mean loss of each setting, `(settings,)`: cross-entropy (of each class if multi-label), or squared error."""
+    labels = labels.expand(len(logits), *labels.shape)
+    if task.kind == "multi_label":
+        return F.binary_cross_entropy_with_logits(logits, labels, reduction="none").mean((1, 2))
     if task.kind == "regression":
         return F.mse_loss(logits.squeeze(-1), labels.float(), reduction="none").mean(1)
     return F.cross_entropy(logits.flatten(0, 1), labels.flatten(), reduction="none").view(len(logits), -1).mean(1)
+
+
+def store_pairs(pairs: pd.DataFrame, output: Path, suite: str, encoder: str, budget: str) -> Path:
+    """Store the probes of pairs of source adapters, the target's own and a partner's, for `load_pairs`.
+
+    Args:
+        pairs: what `probe` returned for two sources, the target's own first.
+    """
+    target, partner = pairs.columns[:2]
+    file = output / "probing" / suite / slug(encoder) / budget / f"{target}+{partner}.csv"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    temporary = file.with_suffix(".tmp")
+    pairs.to_csv(temporary, index=False)
+    temporary.replace(file)
+    return file
+
+
+def load_pairs(output: Path, suite: str, encoder: str, budget: str) -> pd.DataFrame:
+    """Return all stored probes of pairs: `target`, `partner`, `omega_target`, `omega_partner`, `seed`, `score`."""
+    frames = [pd.DataFrame(columns=["target", "partner", "omega_target", "omega_partner", "seed", "score"])]
+    for file in sorted((output / "probing" / suite / slug(encoder) / budget).glob("*.csv")):
+        frame = pd.read_csv(file)
+        target, partner = frame.columns[:2]
+        names = {target: "omega_target", partner: "omega_partner"}
+        frames.append(frame.rename(columns=names).assign(target=target, partner=partner)[frames[0].columns])
+    return pd.concat(frames[1:] or frames, ignore_index=True)

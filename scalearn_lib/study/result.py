@@ -90,9 +90,10 @@ def checksums(folder: Path) -> dict[str, str]:
 def load_results(output: Path, **where: object) -> pd.DataFrame:
     """Return one row per complete, successful run below `output`, for tables and figures.
 
-    Columns: the run's fields (`suite`, `task`, `method`, `encoder`, `seed`, `k`, `budget`, `overrides`), `metric`,
-    `score` (the primary metric on test), `validation`, `transfer_parameters`, `trainable_parameters`, `seconds`,
-    `folder`. Failed and damaged results stay out; damaged ones are named in a warning line.
+    Columns: the run's fields (`suite`, `task`, `method`, `encoder`, `seed`, `k`, `budget`, `overrides` as JSON,
+    `sampling`, `source_tasks` as names with blanks between, empty for all of the suite), `metric`, `score` (the primary
+    metric on test), `validation`, `transfer_parameters`, `trainable_parameters`, `seconds`, `folder`. Failed and
+    damaged results stay out; damaged ones are named in a warning line.
 
     Args:
         output: the folder that runs were executed into.
@@ -107,14 +108,16 @@ def load_results(output: Path, **where: object) -> pd.DataFrame:
             continue
         if result["status"] != "ok":
             continue
-        row = {**result["run"], "overrides": json.dumps(result["run"]["overrides"], sort_keys=True)}
+        row = {"sampling": "resampled", "source_tasks": None} | result["run"]  # the first results had neither field
+        row["overrides"] = json.dumps(row["overrides"], sort_keys=True)
+        row["source_tasks"] = " ".join(row["source_tasks"] or ())
         if all(row[key] == value for key, value in where.items()):
             row |= {key: result[key] for key in ("metric", "transfer_parameters", "trainable_parameters")}
             row |= {"score": result["test"][result["metric"]], "validation": result["validation"][result["metric"]]}
             rows.append(row | {"seconds": result["seconds"]["total"], "folder": str(file.parent)})
     columns = (
-        "suite task method encoder seed k budget overrides metric transfer_parameters trainable_parameters score "
-        "validation seconds folder"
+        "suite task method encoder seed k budget overrides sampling source_tasks metric transfer_parameters "
+        "trainable_parameters score validation seconds folder"
     ).split()
     return pd.DataFrame(rows, columns=columns)
 

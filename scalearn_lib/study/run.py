@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import re
-from collections.abc import Mapping
+import sys
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -97,7 +99,7 @@ class Run:
             task += f"-{self.sampling}"
         if self.source_tasks is not None:
             task += f"-from-{'+'.join(self.source_tasks)}"
-        parts = (self.suite, _slug(self.encoder), _slug(budget), self.method, task, f"seed{self.seed}")
+        parts = (self.suite, slug(self.encoder), slug(budget), self.method, task, f"seed{self.seed}")
         return output.joinpath(*parts)
 
     def weights(self, output: Path) -> Path:
@@ -128,6 +130,34 @@ class Run:
         return f"{self.suite}/{self.task} {self.method}{k} seed {self.seed} ({self.encoder}, {self.budget})"
 
 
-def _slug(text: str) -> str:
+def source_tasks_at_hand(runs: Sequence[Run]) -> list[Run]:
+    """Return the runs with their source tasks limited to those whose data can be had here, and say so.
+
+    A mirror folder need not have every task of a suite. Runs with all of them stay as they are, and so do those whose
+    target is missing: they fail with the remedy.
+    """
+    limited = []
+    for run in runs:
+        method, tasks = get_method(run.method), get_suite(run.suite).tasks
+        if not (method.two_stage or method.joint) or run.source_tasks is not None:
+            limited.append(run)
+            continue
+        there = tuple(task.name for task in tasks if task.available())
+        limited.append(replace(run, source_tasks=there) if run.task in there else run)
+        lacking = [task.name for task in tasks if task.name not in there]
+        if lacking and limited[-1].source_tasks:
+            _say_once(
+                f"Of suite '{run.suite}', {', '.join(lacking)} cannot be had here: the {len(there)} source tasks are "
+                f"{', '.join(there)}. Results are stored and shown apart from those with all {len(tasks)}."
+            )
+    return limited
+
+
+@functools.cache
+def _say_once(text: str) -> None:
+    print(text, file=sys.stderr)
+
+
+def slug(text: str) -> str:
     """`text` as one folder name; hub ids and paths keep their parts, joined by two dashes."""
     return re.sub(r"[^A-Za-z0-9._=+-]+", "--", text.strip("/"))

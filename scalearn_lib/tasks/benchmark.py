@@ -14,7 +14,7 @@ from datasets.exceptions import DatasetGenerationError
 
 from ..errors import UserError
 from .encoding import progress_bars
-from .hub import at_hand, find, unreachable
+from .hub import find
 from .splits import hold_out
 from .task import Task
 
@@ -24,7 +24,6 @@ class HubTask(Task):
     """A task whose rows come from a dataset repository of the hub, or from a mirror of it.
 
     Args:
-        repo: id on the hub.
         config: its configuration, a folder of Parquet files named by their splits.
         inputs: columns that the files must have.
         convert: makes our columns of a batch of theirs; `None` where they are the same.
@@ -35,7 +34,6 @@ class HubTask(Task):
         UserError: a regression or multi-label task is to be stratified.
     """
 
-    repo: str
     config: str
     inputs: tuple[str, ...]
     convert: Callable[[dict[str, list]], dict[str, list]] | None = None
@@ -52,10 +50,6 @@ class HubTask(Task):
     def patterns(self) -> list[str]:
         """Glob patterns of the files, below the repository's folder."""
         return [f"{self.config}/{split}-*.parquet" for split in self.splits]
-
-    def available(self) -> bool:
-        """Whether the files are in the mirror folder or in the hub's cache, or the hub answers."""
-        return at_hand(self.repo, "dataset", self.patterns()) is not None or unreachable() is None
 
     def _read(self) -> DatasetDict:
         folder = find(self.repo, "dataset", self.patterns(), f"Task '{self.name}'")

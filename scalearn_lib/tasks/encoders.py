@@ -25,7 +25,7 @@ HUB = {
 LOCAL = {"local_files_only": True, "trust_remote_code": False}
 """Encoders are found first and then loaded as files; none runs code of its own."""
 
-ENCODER_FILES = ("config.json", "tokenizer*.json", "*.safetensors")
+ENCODER_FILES = ("config.json", "tokenizer.json", "*.json", "*.safetensors")
 """What every encoder folder of the hub must have."""
 
 
@@ -60,6 +60,20 @@ def encoder_dir(name: str) -> Path:
     if name in HUB or re.fullmatch(r"[\w.-]+/[\w.-]+", name):
         return find(HUB.get(name, name), "model", ENCODER_FILES, f"Encoder '{name}'")
     raise unknown("encoder", name, ("minilm", "tiny", *HUB, "a hub id such as owner/name", "a folder"))
+
+
+def encoder_repository(name: str) -> tuple[str, str, list[str]]:
+    """Return id, kind and patterns of an encoder on the hub, for `prefetch`.
+
+    Raises:
+        UserError: it is not on the hub.
+    """
+    if name not in HUB and (name in ("minilm", "tiny") or not re.fullmatch(r"[\w.-]+/[\w.-]+", name)):
+        raise UserError(
+            f"The encoder '{name}' is not on the hub; valid: {', '.join(HUB)} or an id such as owner/name. "
+            "`scalearn fetch` brings minilm."
+        )
+    return HUB.get(name, name), "model", list(ENCODER_FILES)
 
 
 def load_tokenizer(name: str) -> PreTrainedTokenizerBase:

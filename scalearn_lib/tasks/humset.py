@@ -11,7 +11,7 @@ from pathlib import Path
 from datasets import Dataset, DatasetDict
 
 from ..errors import UserError
-from .hub import at_hand, find, unreachable
+from .hub import find
 from .task import Suite, Task
 
 REPO = "nlp-thedeep/humset"
@@ -62,12 +62,12 @@ ABOUT = {
 class HumsetTask(Task):
     """One column of labels over the excerpts; an excerpt may have none of the classes."""
 
-    def available(self) -> bool:
-        """Whether the files are in the mirror folder or in the hub's cache, or the hub answers."""
-        return at_hand(REPO, "dataset", list(FILES.values())) is not None or unreachable() is None
+    def patterns(self) -> list[str]:
+        """The three files of the first version."""
+        return list(FILES.values())
 
     def _read(self) -> DatasetDict:
-        folder = find(REPO, "dataset", list(FILES.values()), f"Task '{self.name}'")
+        folder = find(self.repo, "dataset", self.patterns(), f"Task '{self.name}'")
         return DatasetDict({split: self._rows(folder / file) for split, file in FILES.items()})
 
     def _rows(self, file: Path) -> Dataset:
@@ -129,6 +129,7 @@ def _task(name: str) -> HumsetTask:
         select="metric",
         seeds=3,
         empty_texts=True,
+        repo=REPO,
     )
 
 

@@ -13,6 +13,7 @@ from datasets import ClassLabel, Dataset, DatasetDict, Features, List, Value
 
 from ..errors import UserError, unknown
 from ..paths import data_dir, hub_dir
+from .hub import at_hand, unreachable
 from .metrics import KIND_METRICS, score
 
 SPLITS = ("train", "validation", "test")
@@ -44,6 +45,7 @@ class Task:
         select: published rule for the best state: lowest validation "loss" or highest validation "metric".
         seeds: number of seeds in the paper, from 0.
         empty_texts: whether a text may be empty, as in a published benchmark whose rows all count.
+        repo: id of the dataset on the hub, where it comes from there.
 
     Raises:
         UserError: an unknown kind.
@@ -64,6 +66,7 @@ class Task:
     select: str = "loss"
     seeds: int = 10
     empty_texts: bool = False
+    repo: str = ""
 
     def __post_init__(self) -> None:
         if self.kind not in KIND_METRICS:
@@ -88,6 +91,14 @@ class Task:
             UserError: the data is not there, or a row is not as it must be.
         """
         return _load(self, self.read, (data_dir(), hub_dir()))
+
+    def patterns(self) -> list[str]:
+        """Glob patterns of the files of `repo` that are needed."""
+        return []
+
+    def available(self) -> bool:
+        """Whether the data can be had: not of the hub, or in the mirror or the hub's cache, or the hub answers."""
+        return not self.repo or at_hand(self.repo, "dataset", self.patterns()) is not None or unreachable() is None
 
     def _read(self) -> DatasetDict:
         return self.read()
@@ -168,6 +179,14 @@ class Suite:
     name: str
     about: str
     tasks: tuple[Task, ...]
+
+    def repositories(self) -> list[tuple[str, str, list[str]]]:
+        """The hub's repositories that the tasks need: id, kind and patterns of files."""
+        patterns: dict[str, list[str]] = {}
+        for task in self.tasks:
+            if task.repo:
+                patterns.setdefault(task.repo, []).extend(task.patterns())
+        return [(repo, "dataset", list(dict.fromkeys(files))) for repo, files in patterns.items()]
 
 
 @functools.lru_cache(maxsize=64)

@@ -15,6 +15,8 @@ from scalearn_lib.methods import METHODS
 from scalearn_lib.study import Run, RunFailed, execute, execute_all, load_results, load_trained
 from scalearn_lib.tasks.encoders import load_tokenizer
 
+from ..tasks.mirror import write_mirror
+
 ADAPTER = Run("toy", "toy_topic", "adapter", "tiny", budget="smoke")
 
 
@@ -151,3 +153,44 @@ def test_an_output_folder_that_cannot_be_written(tmp_path: Path) -> None:
 def test_few_shot_runs_train_on_k_examples(tmp_path: Path) -> None:
     result = execute(replace(ADAPTER, k=6, seed=1), tmp_path)
     assert result["sizes"]["train"] == 6
+    drawn = result["few_shot"]
+    assert len(set(drawn["indices"])) == 6 and len(drawn["sha256"]) == 64 and drawn["sampling"] == "resampled"
+    other = execute(replace(ADAPTER, k=6, seed=2), tmp_path)["few_shot"]
+    assert other["indices"] != drawn["indices"] and other["sha256"] != drawn["sha256"]
+    official = [execute(replace(ADAPTER, k=6, seed=s, sampling="official"), tmp_path)["few_shot"] for s in (1, 2)]
+    assert official[0] == official[1] and official[0]["indices"] == list(range(6))
+
+
+@pytest.fixture(scope="module")
+def mirror(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_mirror(tmp_path_factory.mktemp("mirror"))
+
+
+@pytest.mark.parametrize(
+    "name", ["glue/mnli", "superglue/copa", "superglue/record", "superglue/multirc", "humset/pillars_2d"]
+)
+def test_every_kind_of_task_trains_and_is_scored(
+    name: str, mirror: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SCALEARN_HUB", str(mirror))
+    suite, task = name.split("/")
+    run = Run(suite, task, "scalearn_uniform_pp", "tiny", budget="smoke", source_tasks=(task,))
+    result = execute(run, tmp_path)
+    assert result["status"] == "ok" and 0 <= result["test"][result["metric"]] <= 1
+    expected = {
+        "mnli": {"accuracy", "accuracy_mismatched"},
+        "copa": {"accuracy"},
+        "record": {"answer_f1", "exact_match", "accuracy"},
+        "multirc": {"f1", "exact_match", "accuracy"},
+        "pillars_2d": {"f1_macro", "f1_micro"},
+    }[task]
+    assert expected <= set(result["test"])
+    if task == "record":
+        assert result["sizes"]["test"] % 3 == 0  # whole questions
+    again = load_trained(run, tmp_path)
+    assert not again.training
+
+
+def test_selecting_on_test_repeats_what_the_paper_did_on_record(tmp_path: Path) -> None:
+    result = execute(replace(ADAPTER, overrides={"select_on": "test"}), tmp_path)
+    assert result["validation"]["loss"] == pytest.approx(result["test"]["loss"], abs=1e-5)

@@ -12,6 +12,8 @@ from scalearn_lib.study.probing import first_token_features, probe, probing_data
 from scalearn_lib.tasks import get_task
 from scalearn_lib.tasks.encoders import load_tokenizer
 
+from ..tasks.mirror import write_mirror
+
 
 @pytest.fixture(scope="module")
 def sources(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
@@ -59,7 +61,7 @@ def test_features_at_one_are_those_of_the_trained_adapter(sources: dict[str, Pat
     run = Run("toy", "toy_topic", "adapter", "tiny", budget="smoke")
     model, tokenizer = load_trained(run, sources["toy_topic"].parents[6]), load_tokenizer("tiny")
     data = probing_data("toy", "toy_topic", "tiny", "smoke")
-    features = first_token_features(model, tokenizer, data["test"])
+    features = first_token_features(model, get_task("toy", "toy_topic"), tokenizer, data["test"])
     for index in (0, 3):
         row = data["test"][index]
         ids = torch.tensor([row["input_ids"]])
@@ -79,3 +81,14 @@ def test_probe_gives_a_row_per_setting_and_seed(sources: dict[str, Path]) -> Non
         (0.0, 0.0, 0), (0.0, 0.0, 1), (1.0, 0.5, 0), (1.0, 0.5, 1)
     ]  # fmt: skip
     assert probes["score"].between(0, 1).all()
+
+
+@pytest.mark.parametrize("name", ["superglue/copa", "humset/pillars_2d", "glue/stsb"])
+def test_choices_labels_and_scores_are_probed(
+    name: str, sources: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SCALEARN_HUB", str(write_mirror(tmp_path)))
+    suite, task = name.split("/")
+    data = probing_data(suite, task, "tiny", "smoke")
+    frame = probe(get_task(suite, task), data, "tiny", {"toy_topic": sources["toy_topic"]}, [(0.0,), (1.0,)], [0])
+    assert list(frame["toy_topic"]) == [0.0, 1.0] and frame["score"].between(-1, 1).all()

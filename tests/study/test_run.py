@@ -9,8 +9,10 @@ import pytest
 
 from scalearn_lib.errors import UserError
 from scalearn_lib.methods import METHODS
-from scalearn_lib.study import Run
+from scalearn_lib.study import Run, source_tasks_at_hand
 from scalearn_lib.tasks import get_suite
+
+from ..tasks.mirror import write_glue
 
 RUN = Run("toy", "toy_topic", "scalearn", "tiny", seed=3, budget="smoke")
 
@@ -86,3 +88,65 @@ def test_quick_raises_only_small_learning_rates() -> None:
     rates = {name: replace(RUN, method=name, budget="quick").settings().learning_rate for name in METHODS}
     assert rates["adapter"] == pytest.approx(1.5e-3) and rates["adapter_fusion"] == pytest.approx(2.5e-4)
     assert rates["scalearn"] == rates["scalearn_uniform_pp"] == 6e-3
+
+
+def test_source_tasks_and_sampling_name_the_folder_and_the_sources() -> None:
+    some = replace(RUN, source_tasks=("toy_pair", "toy_topic"))
+    assert some.source_tasks == ("toy_topic", "toy_pair")  # in the order of the suite
+    assert some.folder(Path("out")).parts[-2] == "toy_topic-from-toy_topic+toy_pair"
+    assert list(some.sources()) == ["toy_topic", "toy_pair"]
+    few = replace(RUN, k=4, sampling="official")
+    assert few.folder(Path("out")).parts[-2] == "toy_topic-k4-official"
+    assert few.sources()["toy_topic"].sampling == "official" and few.sources()["toy_pair"].sampling == "resampled"
+
+
+def test_equal_work_is_one_run() -> None:
+    everything = tuple(task.name for task in get_suite("toy").tasks)
+    assert replace(RUN, source_tasks=everything) == RUN == replace(RUN, sampling="official")
+    adapter = replace(RUN, method="adapter")
+    assert replace(adapter, source_tasks=("toy_pair",)) == adapter
+    gsg = Run("gsg", "copa", "adapter", "tiny", budget="smoke")
+    assert gsg == Run("superglue", "copa", "adapter", "tiny", budget="smoke")
+    sources = Run("gsg", "copa", "scalearn", "tiny", budget="smoke").sources()
+    assert len(sources) == 15 and sources["rte"].suite == "glue" and sources["cb"].suite == "superglue"
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"source_tasks": ("toy_pear",)}, "Unknown source task of suite 'toy' 'toy_pear' .did you mean 'toy_pair'"),
+        ({"source_tasks": ()}, "Source tasks are a list of at least one name"),
+        ({"source_tasks": "toy_pair"}, "Source tasks are a list of at least one name"),
+        ({"sampling": "oficial"}, "Unknown sampling 'oficial' .did you mean 'official'"),
+        ({"overrides": {"select_on": "train"}}, "Unknown split to select on 'train'"),
+        ({"overrides": {"weight_decay": 1.5}}, "weight_decay must be at least 0 and below 1"),
+    ],
+)
+def test_bad_sources_and_sampling(change: dict, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        replace(RUN, **change)
+
+
+def test_published_exceptions() -> None:
+    record = Run("superglue", "record", "scalearn", "tiny", budget="paper")
+    assert record.settings().epochs == 3 and replace(record, method="adapter").settings().epochs == 30
+    assert Run("humset", "sectors", "scalearn", "tiny", budget="paper").settings().select == "metric"
+
+
+def test_source_tasks_are_limited_to_what_the_mirror_has(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    for task in ("rte", "cola"):
+        write_glue(tmp_path, task)
+    monkeypatch.setenv("SCALEARN_HUB", str(tmp_path))
+    monkeypatch.setattr("scalearn_lib.tasks.task.unreachable", lambda: "out of reach")
+    rte, mnli, alone = (
+        Run("glue", task, method, "tiny")
+        for task, method in (("rte", "scalearn"), ("mnli", "scalearn"), ("rte", "adapter"))
+    )
+    limited = source_tasks_at_hand([rte, mnli, alone, RUN])
+    assert limited[0].source_tasks == ("rte", "cola") and limited[1:] == [mnli, alone, RUN]
+    assert (
+        "mnli, qqp, qnli, sst2, stsb, mrpc cannot be had here: the 2 source tasks are rte, cola"
+        in capsys.readouterr().err
+    )

@@ -2,27 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
 from scalearn_lib.errors import UserError
-from scalearn_lib.study import Run, load_results, scores, table
+from scalearn_lib.study import commands, comparison, load_results, scores, table
+from scalearn_lib.study.published import published
 from scalearn_lib.study.result import RESULT
 
-
-def store(output: Path, task: str, method: str, seed: int, score: float, status: str = "ok", **more: object) -> Path:
-    """Write a result by hand, as `execute` would."""
-    run = Run("toy", task, method, "tiny", seed, budget="smoke", **more)
-    folder = run.folder(output)
-    folder.mkdir(parents=True)
-    result = {"run": run.spec(), "status": status, "files": {}, "metric": "accuracy", "seconds": {"total": 1.0}}
-    result |= {"transfer_parameters": 8, "trainable_parameters": 9}
-    result |= {"test": {"accuracy": score}, "validation": {"accuracy": score}}
-    (folder / RESULT).write_text(json.dumps(result))
-    return folder
+from .stored import store
 
 
 def test_mean_and_standard_deviation_over_seeds(tmp_path: Path) -> None:
@@ -69,10 +59,70 @@ def test_failed_damaged_and_unfinished_results_stay_out(tmp_path: Path, capsys) 
 def test_scores_are_tidy(tmp_path: Path) -> None:
     store(tmp_path, "toy_topic", "scalearn", 0, 0.5)
     summary = scores(tmp_path, "toy")
-    assert list(summary.columns) == ["method", "task", "mean", "std", "seeds", "transfer_parameters"]
+    columns = "method source_tasks task mean std seeds seed_values transfer_parameters"
+    assert list(summary.columns) == columns.split()
     assert summary.loc[0, "mean"] == 50.0 and pd.isna(summary.loc[0, "std"])
 
 
 def test_no_results_is_an_error_with_a_remedy(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="No results for suite 'toy'.*scalearn run toy"):
         table(tmp_path, "toy", "tiny", "smoke")
+
+
+def test_the_paper_stands_beside_ours_and_a_missing_run_is_blank(tmp_path: Path) -> None:
+    for seed, score in enumerate([0.78, 0.80]):
+        store(tmp_path, "rte", "scalearn", seed, score, suite="glue", encoder="FacebookAI/roberta-base", budget="paper")
+    shown = table(tmp_path, "glue", "FacebookAI/roberta-base", "paper", paper=True)
+    rows = list(shown.index)
+    ours = rows.index("ScaLearn")
+    assert rows[ours : ours + 3] == ["ScaLearn", "  paper, roberta-base", "  ours - paper"]
+    assert list(shown["rte"].iloc[ours : ours + 3]) == ["79.0 ± 1.4", "82.06", "-3.06"]
+    assert (
+        shown["mnli"].iloc[ours] == ""
+        and shown["average"].iloc[ours] == ""
+        and shown["average"].iloc[ours + 1] == "85.36"
+    )
+    assert (shown.loc["AdapterFusion"] == "").all()
+    frame = comparison(tmp_path, "glue", "minilm", "paper")
+    assert (frame["seeds"] == 0).all() and frame[["mean", "difference"]].isna().all(axis=None)
+
+
+def test_another_encoder_gets_no_difference(tmp_path: Path) -> None:
+    store(tmp_path, "rte", "scalearn", 0, 0.5, suite="glue")
+    frame = comparison(tmp_path, "glue", "tiny", "smoke")
+    assert frame["difference"].isna().all() and frame["paper"].notna().any()
+
+
+def test_fewer_source_tasks_are_shown_apart(tmp_path: Path) -> None:
+    store(tmp_path, "toy_topic", "scalearn", 0, 0.5)
+    store(tmp_path, "toy_topic", "scalearn", 0, 0.9, source_tasks=("toy_topic", "toy_pair"))
+    shown = table(tmp_path, "toy", "tiny", "smoke")
+    assert shown["toy_topic"].to_dict() == {"ScaLearn": "50.0", "ScaLearn [2 of 4 sources]": "90.0"}
+
+
+def test_gsg_shows_the_single_task_results_of_its_parts_only(tmp_path: Path) -> None:
+    store(tmp_path, "copa", "adapter", 0, 0.5, suite="superglue")
+    store(tmp_path, "copa", "scalearn", 0, 0.6, suite="superglue")
+    store(tmp_path, "copa", "scalearn", 0, 0.7, suite="gsg")
+    shown = table(tmp_path, "gsg", "tiny", "smoke")
+    assert shown["copa"].to_dict() == {"adapter": "50.0", "ScaLearn": "70.0"}
+
+
+def test_every_row_has_the_command_that_makes_it(tmp_path: Path) -> None:
+    store(tmp_path, "toy_topic", "scalearn", 2, 0.5, source_tasks=("toy_topic", "toy_pair"))
+    lines = commands(comparison(tmp_path, "toy", "tiny", "smoke"))["ScaLearn [2 sources]"].split("; ")
+    start, tail = "scalearn run toy scalearn", "--encoder tiny --budget smoke --sources toy_topic toy_pair --seed"
+    assert lines == [
+        f"{start} toy_topic {tail} 2",
+        f"{start} toy_pair toy_score toy_polarity {tail} 0 1 2 3 4 5 6 7 8 9",
+    ]
+
+
+def test_published_scores_are_the_paper_s() -> None:
+    frame = published("glue").set_index(["method", "task"])["score"]
+    assert frame["scalearn", "rte"] == 82.06 and frame["adapter_fusion", "average"] == 85.01
+    assert len(published()) == 14 * (9 + 9 + 6) + 3
+    for (benchmark, method), rows in published().query("source == 'paper'").groupby(["benchmark", "method"]):
+        scores = rows.set_index("task")["score"]
+        assert scores.drop("average").mean() == pytest.approx(scores["average"], abs=0.04), (benchmark, method)
+    assert published("gsg").empty

@@ -6,9 +6,11 @@ import math
 
 import numpy as np
 import pytest
+from datasets import Dataset
+from sklearn.metrics import f1_score
 
-from scalearn_lib.tasks import SUITES, get_task
-from scalearn_lib.tasks.metrics import METRICS, QUESTION_METRICS, score
+from scalearn_lib.tasks import SUITES, get_suite, get_task
+from scalearn_lib.tasks.metrics import METRICS, QUESTION_METRICS, normalised_answer, score
 
 SCORE, TOPIC, POLARITY = (get_task("toy", f"toy_{name}") for name in ("score", "topic", "polarity"))
 
@@ -51,3 +53,42 @@ def test_every_task_has_a_metric_that_exists() -> None:
         metric for suite in SUITES.values() for task in suite.tasks for metric in (task.metric, *task.more_metrics)
     }
     assert metrics <= {*METRICS, *QUESTION_METRICS}
+
+
+def test_multi_label_scores_count_probabilities_above_a_half() -> None:
+    task = get_suite("humset").tasks[3]
+    logits = np.array([[2.0, -1, -1, -1, -1, -1], [1.0, 1, -1, -1, -1, -1]])
+    labels = np.array([[1, 0, 0, 0, 0, 0], [0, 1, 1, 0, 0, 0]])
+    scores = score(task, logits, labels)
+    assert scores["f1_macro"] == pytest.approx((2 / 3 + 1 + 0 + 0 + 0 + 0) / 6)  # by class
+    assert scores["f1_micro"] == pytest.approx(2 * 2 / (2 * 2 + 1 + 1))
+
+
+def test_record_is_scored_by_question_with_normalised_answers() -> None:
+    rows = Dataset.from_dict(
+        {
+            "question": [7, 7, 7, 9, 9],
+            "answer": ["Anna", "The Queen!", "Bob", "New York City", "Rome"],
+            "answers": [["queen", "King"]] * 3 + [["York"]] * 2,
+        }
+    )
+    logits = np.array([[0.0, 1], [0.0, 3], [9.0, 4], [0.0, 1], [0.0, 0.5]])  # "The Queen!" and "New York City" win
+    scores = score(get_task("superglue", "record"), logits, np.array([0, 1, 0, 0, 0]), rows)
+    assert scores["exact_match"] == 0.5
+    assert scores["answer_f1"] == pytest.approx((1.0 + 2 * 1 / (3 + 1)) / 2)
+    assert list(scores)[:2] == ["answer_f1", "exact_match"]
+
+
+def test_multirc_counts_all_answers_and_whole_questions() -> None:
+    rows = Dataset.from_dict({"question": [1, 1, 2, 2]})
+    logits = np.array([[0.0, 1], [1.0, 0], [0.0, 1], [0.0, 1]])
+    scores = score(get_task("superglue", "multirc"), logits, np.array([1, 0, 1, 0]), rows)
+    assert scores["exact_match"] == 0.5
+    assert scores["f1"] == pytest.approx(f1_score([1, 0, 1, 0], [1, 0, 1, 1]))
+
+
+@pytest.mark.parametrize(
+    "text, normal", [("The  Queen's!", "queens"), ("an apple, a day", "apple day"), ("theatre", "theatre")]
+)
+def test_answers_are_normalised_as_in_squad(text: str, normal: str) -> None:
+    assert normalised_answer(text) == normal
