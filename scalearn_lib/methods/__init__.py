@@ -13,13 +13,21 @@ from .fusion import (
     ScaLearnUniform,
     ScaLearnUniformPP,
 )
-from .single import FullFineTuning, SingleAdapter
+from .multitask import AdapterMultiTask, FullMultiTask
+from .propetl import ProPETL, ProPETLMultiTask
+from .single import IA3, Compacter, FullFineTuning, SingleAdapter
 
 METHODS: dict[str, Method] = {
     method.name: method
     for method in (
         FullFineTuning(),
         SingleAdapter(),
+        ProPETL(),
+        Compacter(),
+        IA3(),
+        FullMultiTask(),
+        AdapterMultiTask(),
+        ProPETLMultiTask(),
         AdapterFusion(),
         ScaLearn(),
         ScaLearnUniform(),

@@ -1,28 +1,30 @@
-"""One task, one stage: full fine-tuning, and the bottleneck adapter that stage 2 uses as a source."""
+"""One task, one stage: full fine-tuning, and what adapters has for training few parameters instead.
+
+Among them the bottleneck adapter that stage 2 uses as a source.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import ClassVar
 
-from adapters import SeqBnConfig
+from adapters import AdapterConfig, CompacterPlusPlusConfig, IA3Config, SeqBnConfig
 from safetensors.torch import load_file, save_file
 from torch import nn
 
+from ..errors import UserError
 from ..tasks import Task
 from .base import Method, add_head
 
+REDUCTION = 16
+"""Hidden size over bottleneck width, in every method with a bottleneck (paper, appendix)."""
 
-class FullFineTuning(Method):
-    """All parameters of the encoder and a head."""
 
-    name, title, learning_rate = "full", "full fine-tuning", 2e-5
+class LearnedState(Method):
+    """A method that saves whatever requires a gradient, heads included, in one file."""
+
     _file = "model.safetensors"
-
-    def prepare(self, model: nn.Module, tasks: Sequence[Task], sources: Mapping[str, Path]) -> None:
-        (task,) = tasks
-        add_head(model, task)
-        model.freeze_model(False)
 
     def save(self, model: nn.Module, tasks: Sequence[Task], folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
@@ -30,21 +32,41 @@ class FullFineTuning(Method):
         save_file(learned, folder / self._file)
 
     def load(self, model: nn.Module, tasks: Sequence[Task], folder: Path) -> None:
-        learned = {name for name, p in model.named_parameters() if p.requires_grad}
+        """Read what `save` wrote into a prepared model.
+
+        Raises:
+            UserError: the file holds other parameters, or other shapes, than the model learns.
+        """
+        learned = {name: p.shape for name, p in model.named_parameters() if p.requires_grad}
         stored = load_file(folder / self._file)
-        if learned != set(stored):
-            raise ValueError(f"{folder / self._file} does not hold the parameters that this model learns.")
+        if learned != {name: tensor.shape for name, tensor in stored.items()}:
+            raise UserError(
+                f"{folder / self._file} does not hold the parameters that this model learns; prepare the model with "
+                "the method, encoder and tasks that it was saved with."
+            )
         model.load_state_dict(stored, strict=False)
+
+
+class FullFineTuning(LearnedState):
+    """All parameters of the encoder and a head."""
+
+    name, title, learning_rate = "full", "full fine-tuning", 2e-5
+
+    def prepare(self, model: nn.Module, tasks: Sequence[Task], sources: Mapping[str, Path]) -> None:
+        (task,) = tasks
+        add_head(model, task)
+        model.freeze_model(False)
 
 
 class SingleAdapter(Method):
     """One sequential bottleneck ("Pfeiffer") adapter with reduction factor 16: stage 1, and the paper's baseline."""
 
     name, title, learning_rate = "adapter", "adapter", 3e-4
+    config: ClassVar[AdapterConfig] = SeqBnConfig(reduction_factor=REDUCTION)
 
     def prepare(self, model: nn.Module, tasks: Sequence[Task], sources: Mapping[str, Path]) -> None:
         (task,) = tasks
-        model.add_adapter(task.name, config=SeqBnConfig(reduction_factor=16))
+        model.add_adapter(task.name, config=self.config)
         add_head(model, task)
         model.train_adapter(task.name)
 
@@ -53,3 +75,41 @@ class SingleAdapter(Method):
 
     def load(self, model: nn.Module, tasks: Sequence[Task], folder: Path) -> None:
         model.load_adapter(str(folder), load_as=tasks[0].name, with_head=True, use_safetensors=True)
+
+
+class Compacter(SingleAdapter):
+    """A bottleneck adapter whose weights are sums of Kronecker products (Mahabadi et al., 2021), after the FFN only.
+
+    With hidden size d, bottleneck b, L layers and n = `phm_dim` it learns 3 (d + b) L + n³ parameters: in each layer
+    two factors and a bias per projection, and one n × n × n tensor that all layers share.
+    """
+
+    name, title, learning_rate = "compacter", "Compacter++", 3e-3
+    config = CompacterPlusPlusConfig(reduction_factor=REDUCTION)
+
+    def prepare(self, model: nn.Module, tasks: Sequence[Task], sources: Mapping[str, Path]) -> None:
+        """See `Method.prepare`.
+
+        Raises:
+            UserError: the Kronecker products do not fit the encoder's hidden size.
+        """
+        width, parts = model.config.hidden_size, self.config.phm_dim
+        bottleneck = width // REDUCTION
+        if width % parts or bottleneck % parts or not bottleneck:
+            raise UserError(
+                f"{self.title} needs a hidden size and a bottleneck (hidden size / {REDUCTION}) that {parts} divides, "
+                f"but the encoder has {width} and {bottleneck}; use an encoder whose hidden size is a multiple of "
+                f"{parts * REDUCTION}."
+            )
+        super().prepare(model, tasks, sources)
+
+
+class IA3(SingleAdapter):
+    """Factors on keys, values and the FFN's intermediate layer (Liu et al., 2022), 1 at first.
+
+    With hidden size d, intermediate size f and L layers it learns (2 d + f) L parameters. adapters scales the
+    intermediate layer before its activation, the paper after it.
+    """
+
+    name, title, learning_rate = "ia3", "(IA)³", 5e-3
+    config = IA3Config()

@@ -26,6 +26,7 @@ from ..tasks import Task, get_task
 from ..tasks.encoders import load_model, load_tokenizer
 from ..tasks.encoding import encode
 from ..tasks.splits import few_shot
+from .joint import train_jointly
 from .result import check_files, new_folder, provenance, read_result, write_result
 from .run import WEIGHTS, Run
 from .training import Diverged, train
@@ -52,13 +53,14 @@ def execute(run: Run, output: Path | None = None) -> dict[str, object]:
         result = read_result(folder)
         if result is not None and result["status"] == "ok":
             check_files(folder, result)
-            return result
+            return of_task(result, run.task)
     except ValueError as damage:
         tqdm.write(f"Made again: {damage}.", file=sys.stderr)
     sources = run.sources()
     for source in sources.values():
         execute(source, output)
-    return _make(run, folder, {task: source.weights(output) for task, source in sources.items()})
+    made = _make(run, folder, {task: source.weights(output) for task, source in sources.items()})
+    return of_task(made, run.task)
 
 
 def execute_all(runs: Iterable[Run], output: Path | None = None) -> list[dict[str, object]]:
@@ -85,30 +87,31 @@ def load_trained(run: Run, output: Path | None = None) -> nn.Module:
     """
     output = output or output_dir()
     execute(run, output)
-    method, task = get_method(run.method), get_task(run.suite, run.task)
+    method, tasks = get_method(run.method), run.tasks()
     model = load_model(run.encoder)
-    method.prepare(model, [task], {name: source.weights(output) for name, source in run.sources().items()})
-    method.load(model, [task], run.weights(output))
+    method.prepare(model, tasks, {name: source.weights(output) for name, source in run.sources().items()})
+    method.load(model, tasks, run.weights(output))
+    method.activate(model, get_task(run.suite, run.task))
     return model.eval()
 
 
 def _make(run: Run, folder: Path, sources: dict[str, Path]) -> dict[str, object]:
     started = time.perf_counter()
     transformers.utils.logging.set_verbosity_error()
-    method, task, budget = get_method(run.method), get_task(run.suite, run.task), run.settings()
+    method, tasks, budget = get_method(run.method), run.tasks(), run.settings()
     if torch.cuda.is_available():
         torch.cuda.reset_peak_memory_stats()
     with new_folder(folder) as temporary:
-        data, drawn = _splits(run)
+        data, drawn = zip(*(_splits(run, task) for task in tasks), strict=True)
         transformers.set_seed(run.seed)
         model = load_model(run.encoder)
-        method.prepare(model, [task], sources)
+        method.prepare(model, tasks, sources)
         result = {
             "run": run.spec(),
             "settings": asdict(budget),
-            "metric": task.metric,
-            "sizes": {split: len(rows) for split, rows in data.items()},
-            **({"few_shot": drawn} if drawn else {}),
+            "metric": tasks[0].metric,
+            "sizes": _sizes(data[0]),
+            **({"few_shot": drawn[0]} if drawn[0] else {}),
             "transfer_parameters": transfer_parameters(model),
             "trainable_parameters": trainable_parameters(model),
             **provenance(),
@@ -116,17 +119,34 @@ def _make(run: Run, folder: Path, sources: dict[str, Path]) -> dict[str, object]
             "threads": torch.get_num_threads(),
         }
         try:
-            outcome = train(model, task, data, load_tokenizer(run.encoder), budget, run.seed, str(run))
+            common = (load_tokenizer(run.encoder), budget, run.seed, str(run))
+            if method.joint:
+                by_name = {task.name: splits for task, splits in zip(tasks, data, strict=True)}
+                outcome, by_task = train_jointly(model, method, tasks, by_name, *common)
+                for task, splits in by_name.items():
+                    by_task[task]["sizes"] = _sizes(splits)
+                result |= {"metric": "mean_metric", "tasks": by_task}
+            else:
+                outcome = train(model, method, tasks[0], data[0], *common)
         except Diverged as error:
             result |= {"status": "failed", "error": str(error)}
         else:
-            method.save(model, [task], temporary / WEIGHTS)
+            method.save(model, tasks, temporary / WEIGHTS)
             result |= {"status": "ok", **asdict(outcome), "peak_memory_mib": _peak_memory()}
         result["seconds"] = {**result.get("seconds", {}), "total": round(time.perf_counter() - started, 3)}
         write_result(temporary, result)
     if result["status"] == "failed":
         raise RunFailed(f"{run} failed: {result['error']}; see {folder}, and try a smaller learning rate.")
     return read_result(folder)
+
+
+def of_task(result: dict[str, object], task: str) -> dict[str, object]:
+    """Return a result as that of one task: of a joint run's, its scores and sizes stand where a single run has them."""
+    return result | result["tasks"][task] if "tasks" in result else result
+
+
+def _sizes(splits: DatasetDict) -> dict[str, int]:
+    return {split: len(rows) for split, rows in splits.items()}
 
 
 def _peak_memory() -> float:
@@ -143,10 +163,9 @@ def encoded(task: Task, encoder: str) -> DatasetDict:
     return DatasetDict({split: encode(rows, task, tokenizer) for split, rows in task.load().items()})
 
 
-def _splits(run: Run) -> tuple[DatasetDict, dict[str, object] | None]:
-    """The encoded splits of a run, cut to the budget's sizes by a fixed draw, and what was drawn for a k-shot run."""
-    task, budget = get_task(run.suite, run.task), run.settings()
-    data, drawn = encoded(task, run.encoder), None
+def _splits(run: Run, task: Task) -> tuple[DatasetDict, dict[str, object] | None]:
+    """A task's encoded splits, cut to the budget's sizes by a fixed draw, and what was drawn for a k-shot run."""
+    data, drawn, budget = encoded(task, run.encoder), None, run.settings()
     if run.k is not None:
         train = task.load()["train"]
         indices = few_shot(train, run.k, run.seed, task.kind, run.sampling)

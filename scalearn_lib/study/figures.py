@@ -32,9 +32,14 @@ def save(figure: Figure, folder: Path, name: str) -> Path:
     return path
 
 
+MAIN = ("adapter", "adapter_fusion", "scalearn", "scalearn_uniform", "scalearn_pp", "scalearn_uniform_pp", "full")
+
+
 def method_colors() -> dict[str, tuple[float, float, float]]:
-    """One colour per method's title, the same in every figure."""
-    return dict(zip((m.title for m in METHODS.values()), sns.color_palette("colorblind", len(METHODS)), strict=True))
+    """One colour per method's title, the same in every figure; the main ones have those told apart best."""
+    names = [*MAIN, *(name for name in METHODS if name not in MAIN)]
+    palette = [*sns.color_palette("colorblind", 10), *sns.color_palette("dark", 10)]
+    return {METHODS[name].title: color for name, color in zip(names, palette, strict=False)}
 
 
 def source_scores(scores: pd.DataFrame, title: str) -> Figure:

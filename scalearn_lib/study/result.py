@@ -111,10 +111,14 @@ def load_results(output: Path, **where: object) -> pd.DataFrame:
         row = {"sampling": "resampled", "source_tasks": None} | result["run"]  # the first results had neither field
         row["overrides"] = json.dumps(row["overrides"], sort_keys=True)
         row["source_tasks"] = " ".join(row["source_tasks"] or ())
-        if all(row[key] == value for key, value in where.items()):
-            row |= {key: result[key] for key in ("metric", "transfer_parameters", "trainable_parameters")}
-            row |= {"score": result["test"][result["metric"]], "validation": result["validation"][result["metric"]]}
-            rows.append(row | {"seconds": result["seconds"]["total"], "folder": str(file.parent)})
+        row |= {key: result[key] for key in ("transfer_parameters", "trainable_parameters")}
+        row |= {"seconds": result["seconds"]["total"], "folder": str(file.parent)}
+        for task, scores in result.get("tasks", {row["task"]: result}).items():  # a joint run has several
+            metric = scores["metric"]
+            scored = {"task": task, "metric": metric, "score": scores["test"][metric]}
+            scored = row | scored | {"validation": scores["validation"][metric]}
+            if all(scored[key] == value for key, value in where.items()):
+                rows.append(scored)
     columns = (
         "suite task method encoder seed k budget overrides sampling source_tasks metric transfer_parameters "
         "trainable_parameters score validation seconds folder"

@@ -20,7 +20,7 @@ WEIGHTS = "weights"
 
 @dataclass(frozen=True)
 class Run:
-    """One method on one target task with one seed.
+    """One method on one target task with one seed. Runs of a joint method that differ in the task share one result.
 
     Args:
         suite, task, method: names; `scalearn tasks` and `scalearn methods` list them.
@@ -58,6 +58,10 @@ class Run:
             raise unknown("sampling", self.sampling, SAMPLINGS)
         if self.k is None:
             normal["sampling"] = "resampled"
+        if method.joint and self.k is not None:
+            raise UserError(
+                f"{method.title} trains all tasks at once, which the paper does not do on k examples; leave k out."
+            )
         if not (method.two_stage or method.joint):
             normal |= {"suite": task.suite, "source_tasks": None}
         for name, value in normal.items():
@@ -66,6 +70,8 @@ class Run:
             raise UserError(f"A seed is a whole number of at least 0, got {self.seed!r}.")
         if self.k is not None and (not isinstance(self.k, int) or self.k < 1):
             raise UserError(f"k is a whole number of at least 1, got {self.k!r}.")
+        if method.joint and len(self.tasks()) < 2:
+            raise UserError(f"{method.title} trains several tasks at once; give it at least two source tasks.")
         self.settings()
 
     def _source_tasks(self) -> tuple[str, ...] | None:
@@ -89,18 +95,23 @@ class Run:
     def settings(self) -> Budget:
         """The budget's settings for this method and k, with the overrides."""
         task = get_task(self.suite, self.task)
-        return make_budget(self.budget, get_method(self.method), task, self.k, dict(self.overrides))
+        method, overrides = get_method(self.method), dict(self.overrides)
+        return make_budget(self.budget, method, task, self.k, overrides, len(self.tasks()))
 
     def folder(self, output: Path) -> Path:
         """Folder of this run's result below `output`."""
         budget = "-".join([self.budget, *(f"{key}={value}" for key, value in self.overrides)])
-        task = self.task if self.k is None else f"{self.task}-k{self.k}"
+        task = self._trained() if self.k is None else f"{self.task}-k{self.k}"
         if self.sampling != "resampled":
             task += f"-{self.sampling}"
         if self.source_tasks is not None:
             task += f"-from-{'+'.join(self.source_tasks)}"
         parts = (self.suite, slug(self.encoder), slug(budget), self.method, task, f"seed{self.seed}")
         return output.joinpath(*parts)
+
+    def _trained(self) -> str:
+        """The target task, or "all" for a joint method: its one result is that of each of its tasks."""
+        return "all" if get_method(self.method).joint else self.task
 
     def weights(self, output: Path) -> Path:
         """Folder of what this run learned, in adapters' own format."""
@@ -123,11 +134,11 @@ class Run:
 
     def spec(self) -> dict[str, object]:
         """The run as plain data, for `result.json`."""
-        return {**asdict(self), "overrides": dict(self.overrides)}
+        return {**asdict(self), "task": self._trained(), "overrides": dict(self.overrides)}
 
     def __str__(self) -> str:
         k = "" if self.k is None else f" k={self.k}{'' if self.sampling == 'resampled' else f' {self.sampling}'}"
-        return f"{self.suite}/{self.task} {self.method}{k} seed {self.seed} ({self.encoder}, {self.budget})"
+        return f"{self.suite}/{self._trained()} {self.method}{k} seed {self.seed} ({self.encoder}, {self.budget})"
 
 
 def source_tasks_at_hand(runs: Sequence[Run]) -> list[Run]:

@@ -24,6 +24,7 @@ from transformers import (
     TrainingArguments,
 )
 
+from ..methods import Method
 from ..tasks import Task
 from ..tasks.encoding import collator
 from ..tasks.metrics import score
@@ -109,6 +110,7 @@ class Watch(TrainerCallback):
 
 def train(
     model: nn.Module,
+    method: Method,
     task: Task,
     data: DatasetDict,
     tokenizer: PreTrainedTokenizerBase,
@@ -119,7 +121,7 @@ def train(
     """Train what requires a gradient, restore the state that was best on validation, and score it on test.
 
     Args:
-        model: a prepared model (see `Method.prepare`), changed in place.
+        model: a model prepared by `method`, changed in place.
         data: encoded splits `train`, `validation` and `test`, with a `length` column.
         seed: seed of dropout and data order.
         title: what the progress bar says.
@@ -138,32 +140,7 @@ def train(
         return score(task, prediction.predictions, prediction.label_ids, selection)
 
     with tempfile.TemporaryDirectory() as scratch:
-        arguments = TrainingArguments(
-            output_dir=scratch,  # nothing is saved there: KeepBest holds the checkpoint
-            save_strategy="no",
-            report_to=[],
-            disable_tqdm=True,
-            log_level="error",
-            logging_steps=max(1, min(10, steps // 8)),
-            logging_nan_inf_filter=False,
-            seed=seed,
-            data_seed=seed,
-            per_device_train_batch_size=budget.batch_size,
-            per_device_eval_batch_size=64,
-            learning_rate=budget.learning_rate,
-            lr_scheduler_type="linear",
-            max_steps=steps,
-            eval_strategy="steps",
-            eval_steps=min(budget.eval_steps or per_epoch, steps),
-            metric_for_best_model=metric,
-            greater_is_better=by_metric,
-            group_by_length=True,
-            label_names=["labels"],
-            weight_decay=budget.weight_decay,
-            warmup_ratio=budget.warmup_ratio,
-            fp16=torch.cuda.is_available(),
-            dataloader_pin_memory=torch.cuda.is_available(),
-        )
+        arguments = training_arguments(scratch, budget, steps, per_epoch, seed, keep)
         trainer = (AdapterTrainer if model.active_adapters else Trainer)(
             model=model,
             args=arguments,
@@ -172,6 +149,7 @@ def train(
             eval_dataset=selection,
             compute_metrics=compute_metrics,
             callbacks=[keep, watch, EarlyStoppingCallback(budget.patience)],
+            optimizers=(optimizer_for(model, method, budget), None),
         )
         trainer.remove_callback(PrinterCallback)  # Watch shows the same in one line
         # Rows are sorted by length already, and scores by question need their order.
@@ -203,6 +181,63 @@ def train(
         steps=int(trainer.state.global_step),
         history=history,
         seconds={"train": round(trained - started, 3), "test": round(tested - trained, 3)},
+    )
+
+
+def training_arguments(
+    folder: str, budget: Budget, steps: int, per_epoch: int, seed: int, keep: KeepBest
+) -> TrainingArguments:
+    """Return the settings of transformers' trainer for a budget.
+
+    Args:
+        folder: an empty folder, for what the trainer insists on.
+        steps, per_epoch: optimiser steps in all, and in an epoch.
+        keep: says what selects the best state.
+    """
+    return TrainingArguments(
+        output_dir=folder,  # nothing is saved there: KeepBest holds the checkpoint
+        save_strategy="no",
+        report_to=[],
+        disable_tqdm=True,
+        log_level="error",
+        logging_steps=max(1, min(10, steps // 8)),
+        logging_nan_inf_filter=False,
+        seed=seed,
+        data_seed=seed,
+        per_device_train_batch_size=budget.batch_size,
+        per_device_eval_batch_size=64,
+        learning_rate=budget.learning_rate,
+        lr_scheduler_type="linear",
+        max_steps=steps,
+        eval_strategy="steps",
+        eval_steps=min(budget.eval_steps or per_epoch, steps),
+        metric_for_best_model=keep.metric,
+        greater_is_better=keep.sign > 0,
+        group_by_length=True,
+        label_names=["labels"],
+        weight_decay=budget.weight_decay,
+        warmup_ratio=budget.warmup_ratio,
+        fp16=torch.cuda.is_available(),
+        dataloader_pin_memory=torch.cuda.is_available(),
+    )
+
+
+def optimizer_for(model: nn.Module, method: Method, budget: Budget) -> torch.optim.Optimizer | None:
+    """Return AdamW with the method's own learning rates, or `None` where all parameters learn at one.
+
+    As in transformers' trainer, biases and layer norms have no weight decay.
+    """
+    if not method.rate_factors:
+        return None
+    decayed = set(Trainer.get_decay_parameter_names(None, model))
+    groups: dict[tuple[float, float], list[nn.Parameter]] = {}
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad:
+            factor = math.prod(factor for key, factor in method.rate_factors.items() if key in name)
+            decay = budget.weight_decay if name in decayed else 0.0
+            groups.setdefault((factor * budget.learning_rate, decay), []).append(parameter)
+    return torch.optim.AdamW(
+        [{"params": params, "lr": rate, "weight_decay": decay} for (rate, decay), params in groups.items()], fused=True
     )
 
 

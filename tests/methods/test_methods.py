@@ -11,10 +11,22 @@ import torch
 from scalearn_lib.errors import UserError
 from scalearn_lib.methods import METHODS, get_method, trainable_parameters, transfer_parameters
 from scalearn_lib.methods.fusion import load_sources
-from scalearn_lib.tasks import get_task
+from scalearn_lib.tasks import Task, get_suite, get_task
 from scalearn_lib.tasks.encoders import load_model
 
 TASK = get_task("toy", "toy_topic")
+FITTING = [name for name in METHODS if name != "compacter"]  # tiny is too narrow for it: see test_single
+MARKERS = {  # what the names of learned parameters contain, heads apart
+    "full": "",
+    "full_m": "",
+    "adapter": "adapters.toy_topic.",
+    "ia3": "loras.toy_topic.",
+    "adapter_fusion": "adapter_fusion_layer.adapter_fusion.",
+} | {name: f".{name}." for name in ("adapter_m", "propetl", "propetl_m")}
+
+
+def tasks_of(name: str) -> list[Task]:
+    return list(get_suite("toy").tasks) if get_method(name).joint else [TASK]
 
 
 @pytest.fixture
@@ -32,35 +44,41 @@ def learned(model: torch.nn.Module) -> set[str]:
     return {name for name, parameter in model.named_parameters() if parameter.requires_grad}
 
 
-@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("name", FITTING)
 def test_only_the_methods_own_parameters_and_the_head_learn(name: str, sources: dict[str, Path]) -> None:
     model, method = load_model("tiny"), get_method(name)
-    method.prepare(model, [TASK], sources if method.two_stage else {})
+    tasks = tasks_of(name)
+    method.prepare(model, tasks, sources if method.two_stage else {})
+    heads = tuple(f"heads.{task.name}." for task in tasks)
     assert {n for n in learned(model) if n.startswith("heads.")} == {
-        n for n, _ in model.named_parameters() if n.startswith("heads.toy_topic.")
+        n for n, _ in model.named_parameters() if n.startswith(heads)
     }
     rest = {n for n in learned(model) if not n.startswith("heads.")}
-    kinds = {"adapter": "adapters.toy_topic.", "adapter_fusion": "adapter_fusion_layer.adapter_fusion."}
-    marker = "" if name == "full" else kinds.get(name, f"adapter_fusion_layer.{name}.omega")
+    marker = MARKERS.get(name, f"adapter_fusion_layer.{name}.omega")
     assert rest and all(marker in n for n in rest)
     head = sum(p.numel() for n, p in model.named_parameters() if n.startswith("heads."))
     assert trainable_parameters(model) == transfer_parameters(model) + head
 
 
-@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("name", FITTING)
 def test_what_was_learned_comes_back(name: str, sources: dict[str, Path], tmp_path: Path) -> None:
     method = get_method(name)
     models = [load_model("tiny") for _ in range(2)]
     for seed, model in enumerate(models):
         torch.manual_seed(seed)
-        method.prepare(model, [TASK], sources if method.two_stage else {})
+        method.prepare(model, tasks_of(name), sources if method.two_stage else {})
+        if name == "ia3":  # its factors start at one whatever the seed
+            torch.nn.init.normal_(next(p for n, p in model.named_parameters() if "loras" in n), 1.0)
         model.eval()
-    method.save(models[0], [TASK], tmp_path / "saved")
+    method.save(models[0], tasks_of(name), tmp_path / "saved")
     inputs = {"input_ids": torch.arange(5, 25).view(2, 10), "attention_mask": torch.ones(2, 10, dtype=torch.long)}
     with torch.no_grad():
         assert not torch.equal(models[0](**inputs).logits, models[1](**inputs).logits)
-        method.load(models[1], [TASK], tmp_path / "saved")
-        assert torch.equal(models[0](**inputs).logits, models[1](**inputs).logits)
+        method.load(models[1], tasks_of(name), tmp_path / "saved")
+        for task in tasks_of(name):
+            for model in models:
+                method.activate(model, task)
+            assert torch.equal(models[0](**inputs).logits, models[1](**inputs).logits)
     assert learned(models[0]) == learned(models[1])  # still prepared for training
 
 
