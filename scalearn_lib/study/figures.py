@@ -165,25 +165,35 @@ def few_shot_curves(scores: pd.DataFrame, title: str) -> Figure:
     return grid.figure
 
 
-def method_scores(scores: pd.DataFrame, title: str) -> Figure:
-    """Score of each method on each task, points with standard deviations over seeds.
+def method_scores(scores: pd.DataFrame, title: str, published: pd.DataFrame | None = None) -> Figure:
+    """Score of each method on each task, points with standard deviations over seeds, and published scores as bars.
 
     Args:
-        scores: columns `task`, `method` (titles), `score`, one row per run.
+        scores: columns `task` (categorical, in order), `method` (titles), `score`, one row per run.
+        published: columns `task`, `method` (titles), `paper`, `paper_encoder`.
     """
     figure, axes = plt.subplots(figsize=(9, 4.4))
+    methods = list(dict.fromkeys(scores["method"]))
+    if published is not None and len(published):
+        tasks, count = list(scores["task"].cat.categories), max(1, len(methods) - 1)
+        shown = published[published["task"].isin(tasks) & published["method"].isin(methods)]
+        for row in shown.itertuples():  # where pointplot puts the points
+            x = tasks.index(row.task) + (methods.index(row.method) / count - 0.5) * 0.5 * (len(methods) > 1)
+            axes.plot(x, row.paper, "_", color=method_colors()[row.method], ms=11, mew=2.5)
+        axes.plot([], [], "_", color="grey", ms=11, mew=2.5, label=f"paper, {shown['paper_encoder'].iloc[0]}")
     sns.pointplot(
         scores,
         x="task",
         y="score",
         hue="method",
+        hue_order=methods,
         dodge=0.5,
         linestyle="none",
         errorbar="sd",
         palette=method_colors(),
         ax=axes,
     )
-    axes.set(title=title, xlabel="", ylabel="test score (the task's metric)")
+    axes.set(title=textwrap.fill(title, 85), xlabel="", ylabel="test score (the task's metric)")
     axes.legend(title="", loc="center left", bbox_to_anchor=(1, 0.5))
     axes.tick_params(axis="x", rotation=20)
     return figure

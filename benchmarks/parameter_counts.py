@@ -1,0 +1,91 @@
+"""Parameters that each method learns on RoBERTa-base with the eight GLUE tasks: by formula, and counted.
+
+    .venv/bin/python benchmarks/parameter_counts.py --json outputs/parameter_counts.json
+
+The encoder has RoBERTa-base's configuration and random weights, so nothing is downloaded; so have the source adapters.
+The target of single-task and two-stage methods is rte. Heads are two-layer heads on the first token, counted apart.
+The script fails where formula and count differ.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+from adapters import RobertaAdapterModel
+from transformers import RobertaConfig
+
+from scalearn_lib.methods import METHODS, Method, trainable_parameters, transfer_parameters
+from scalearn_lib.tasks import Task, get_suite, get_task
+
+ROBERTA_BASE = {"vocab_size": 50265, "max_position_embeddings": 514, "type_vocab_size": 1}
+
+d, f, L, T, b = 768, 3072, 12, 8, 48
+"""Hidden size, intermediate size, layers, tasks, bottleneck width."""
+
+ENCODER = (50265 + 514 + 1 + 2) * d + L * (4 * (d * d + d) + 2 * d * f + f + d + 4 * d) + d * d + d
+BOTTLENECK = 2 * d * b + b + d
+FORMULAS: dict[str, tuple[str, int]] = {
+    "full": ("the encoder", ENCODER),
+    "adapter": ("L (2 d b + b + d)", L * BOTTLENECK),
+    "propetl": ("2 d b + b + d + 2 d b L", BOTTLENECK + 2 * d * b * L),
+    "compacter": ("3 (d + b) L + 4³", 3 * (d + b) * L + 4**3),
+    "ia3": ("(2 d + f) L", (2 * d + f) * L),
+    "full_m": ("the encoder", ENCODER),
+    "adapter_m": ("L (2 d b + b + d)", L * BOTTLENECK),
+    "propetl_m": ("2 d b + b + d + 2 d b (L + T)", BOTTLENECK + 2 * d * b * (L + T)),
+    "adapter_fusion": ("L (3 d² + 2 d)", L * (3 * d * d + 2 * d)),
+    "scalearn": ("T L d", T * L * d),
+    "scalearn_uniform": ("T L", T * L),
+    "scalearn_pp": ("T d", T * d),
+    "scalearn_uniform_pp": ("T", T),
+    "scalearn_mean": ("T L d", T * L * d),
+    "scalearn_softmax": ("T L d", T * L * d),
+}
+
+
+def head(task: Task) -> int:
+    """Parameters of a two-layer head."""
+    return d * d + d + (d + 1) * task.num_labels
+
+
+def count(method: Method, sources: dict[str, Path], model: RobertaAdapterModel) -> dict[str, object]:
+    """One row of the table."""
+    tasks = list(get_suite("glue").tasks) if method.joint else [get_task("glue", "rte")]
+    method.prepare(model, tasks, sources if method.two_stage else {})
+    formula, expected = FORMULAS[method.name]
+    row = {"method": method.title, "formula": formula, "by formula": expected, "counted": transfer_parameters(model)}
+    row |= {"heads": sum(map(head, tasks)), "with heads": trainable_parameters(model)}
+    if row["counted"] != expected or row["with heads"] != expected + row["heads"]:
+        raise SystemExit(f"Formula and count differ: {row}")
+    return row
+
+
+def random_model() -> RobertaAdapterModel:
+    """RoBERTa-base with random weights."""
+    return RobertaAdapterModel(RobertaConfig(**ROBERTA_BASE))
+
+
+def main(make: Callable[[], RobertaAdapterModel] = random_model) -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--json", type=Path, help="also write the table here")
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        model = make()
+        sources = {}
+        for task in get_suite("glue").tasks:
+            sources[task.name] = Path(folder) / task.name
+            METHODS["adapter"].prepare(model, [task], {})
+            model.save_adapter(str(sources[task.name]), task.name, use_safetensors=True)
+        table = pd.DataFrame([count(method, sources, make()) for method in METHODS.values()])
+    with pd.option_context("display.width", None, "display.max_columns", None):
+        print(table.to_string(index=False, formatters=dict.fromkeys(table.columns[2:], "{:,}".format)))
+    if arguments.json:
+        arguments.json.write_text(table.to_json(orient="records", indent=1, force_ascii=False) + "\n")
+
+
+if __name__ == "__main__":
+    main()
