@@ -6,7 +6,11 @@ INSTALLED_LAB := .venv/.installed-lab
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:  # half a .venv is made again
-.PHONY: help demo test lint lab reference clean
+.PHONY: help demo glue test lint lab reference clean
+
+HUB ?= ../shared/hub
+GLUE_TASKS := sst2 stsb mrpc rte cola
+GLUE_METHODS := adapter adapter_fusion scalearn scalearn_uniform scalearn_pp scalearn_uniform_pp
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-6s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -14,6 +18,13 @@ help:  ## list the targets
 demo: $(INSTALLED)  ## fetch data and encoder once, run the five notebooks, print the table
 	@$(BIN)/scalearn fetch
 	@$(BIN)/scalearn demo
+
+glue: $(INSTALLED)  ## the README's GLUE table: five tasks of a mirror folder (HUB=...) with MiniLM, two to three hours on two cores
+	@$(BIN)/scalearn fetch
+	@for method in $(GLUE_METHODS); do \
+		$(BIN)/scalearn run glue $$method $(GLUE_TASKS) --budget medium --seed 0 1 2 --hub $(HUB) || exit; \
+	done
+	@$(BIN)/scalearn table glue --budget medium
 
 # Two processes of one thread each suit two cores; more threads per process only get in each other's way.
 test: export OMP_NUM_THREADS = 1
@@ -29,12 +40,13 @@ lint: $(INSTALLED)  ## linter and format check only
 lab: $(INSTALLED_LAB)  ## open the notebooks in JupyterLab
 	cd notebooks && ../$(BIN)/jupyter lab
 
-reference:  ## keep the demo's small result files and one figure under outputs/reference, print the README's table
-	rm -rf outputs/reference/offline
+reference:  ## keep the small result files of demo and glue under outputs/reference, print the README's tables
+	rm -rf outputs/reference/offline outputs/reference/glue
 	mkdir -p outputs/reference
-	cd outputs && find offline -path 'offline/minilm/quick*/result.json' -exec cp --parents {} reference \;
+	cd outputs && find offline glue -path '*/minilm/quick*/result.json' -o -path 'glue/minilm/medium/*/result.json' | xargs cp --parents -t reference
 	cp outputs/figures/03_parameters_against_score.png outputs/reference/
 	$(BIN)/scalearn table offline --output outputs/reference --markdown
+	$(BIN)/scalearn table glue --budget medium --output outputs/reference --markdown
 
 clean:  ## remove .venv, caches and outputs (all but outputs/reference); data/ stays
 	rm -rf .venv .pytest_cache .ruff_cache .hypothesis build *.egg-info

@@ -26,6 +26,9 @@ ROBERTA_BASE = {"vocab_size": 50265, "max_position_embeddings": 514, "type_vocab
 d, f, L, T, b = 768, 3072, 12, 8, 48
 """Hidden size, intermediate size, layers, tasks, bottleneck width."""
 
+e, m, p = 512, 128, 64
+"""HyperFormer's task embedding, its projector's hidden layer and output."""
+
 ENCODER = (50265 + 514 + 1 + 2) * d + L * (4 * (d * d + d) + 2 * d * f + f + d + 4 * d) + d * d + d
 BOTTLENECK = 2 * d * b + b + d
 FORMULAS: dict[str, tuple[str, int]] = {
@@ -37,6 +40,14 @@ FORMULAS: dict[str, tuple[str, int]] = {
     "full_m": ("the encoder", ENCODER),
     "adapter_m": ("L (2 d b + b + d)", L * BOTTLENECK),
     "propetl_m": ("2 d b + b + d + 2 d b (L + T)", BOTTLENECK + 2 * d * b * (L + T)),
+    "hyperformer": (
+        "T e + (e + 1) m + (m + 1) p + L (p + 1) (2 d b + b + 3 d)",
+        T * e + (e + 1) * m + (m + 1) * p + L * (p + 1) * (2 * d * b + b + 3 * d),
+    ),
+    "hyperformer_pp": (
+        "(T + L) e + (2 e + 1) m + (m + 1) p + 2 p + (p + 1) (2 d b + b + 3 d)",
+        (T + L) * e + (2 * e + 1) * m + (m + 1) * p + 2 * p + (p + 1) * (2 * d * b + b + 3 * d),
+    ),
     "adapter_fusion": ("L (3 d² + 2 d)", L * (3 * d * d + 2 * d)),
     "scalearn": ("T L d", T * L * d),
     "scalearn_uniform": ("T L", T * L),

@@ -13,6 +13,7 @@ from .fusion import (
     ScaLearnUniform,
     ScaLearnUniformPP,
 )
+from .hyperformer import HyperFormer, HyperFormerPP
 from .multitask import AdapterMultiTask, FullMultiTask
 from .propetl import ProPETL, ProPETLMultiTask
 from .single import IA3, Compacter, FullFineTuning, SingleAdapter
@@ -28,6 +29,8 @@ METHODS: dict[str, Method] = {
         FullMultiTask(),
         AdapterMultiTask(),
         ProPETLMultiTask(),
+        HyperFormer(),
+        HyperFormerPP(),
         AdapterFusion(),
         ScaLearn(),
         ScaLearnUniform(),

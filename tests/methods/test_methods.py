@@ -22,7 +22,7 @@ MARKERS = {  # what the names of learned parameters contain, heads apart
     "adapter": "adapters.toy_topic.",
     "ia3": "loras.toy_topic.",
     "adapter_fusion": "adapter_fusion_layer.adapter_fusion.",
-} | {name: f".{name}." for name in ("adapter_m", "propetl", "propetl_m")}
+} | {name: f".{name}." for name in ("adapter_m", "propetl", "propetl_m", "hyperformer", "hyperformer_pp")}
 
 
 def tasks_of(name: str) -> list[Task]:

@@ -1,0 +1,276 @@
+"""HyperFormer and HyperFormer++: what is generated, how much is learned, saving and loading."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from adapters import AutoAdapterModel, BertAdapterModel
+from adapters.methods.modeling import Adapter
+from torch import Tensor, nn
+from torch.nn import functional
+from transformers import BertConfig, PretrainedConfig, RobertaConfig
+
+from scalearn_lib.errors import UserError
+from scalearn_lib.methods.base import transfer_parameters
+from scalearn_lib.methods.hyperformer import GeneratedAdapter, HyperFormer, HyperFormerPP, TaskVectors
+from scalearn_lib.tasks import Task, get_suite
+from scalearn_lib.tasks.encoders import load_model
+
+TASKS = get_suite("toy").tasks
+INPUTS = {"input_ids": torch.arange(5, 25).view(2, 10), "attention_mask": torch.ones(2, 10, dtype=torch.long)}
+SIZES = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 64}
+METHODS = [HyperFormer(), HyperFormerPP()]
+each = pytest.mark.parametrize("method", METHODS, ids=lambda method: method.name)
+
+
+def prepared(method: HyperFormer, seed: int = 0) -> nn.Module:
+    model = load_model("tiny")
+    torch.manual_seed(seed)
+    method.prepare(model, TASKS, {})
+    return model.eval()
+
+
+def disturb(model: nn.Module) -> None:
+    """Move all that is learned, as training does, so that nothing is near its initial zeros."""
+    with torch.no_grad():
+        for p in model.parameters():
+            if p.requires_grad:
+                p.add_(0.1 * torch.randn_like(p))
+
+
+def logits(method: HyperFormer, model: nn.Module) -> dict[str, Tensor]:
+    values = {}
+    with torch.no_grad():
+        for task in TASKS:
+            method.activate(model, task)
+            values[task.name] = model(**INPUTS).logits
+    return values
+
+
+def layers(model: nn.Module) -> list[GeneratedAdapter]:
+    return [module for module in model.modules() if isinstance(module, GeneratedAdapter)]
+
+
+def shared(method: HyperFormer, model: nn.Module) -> TaskVectors:
+    return model.base_model.shared_parameters[method.name]
+
+
+def labels(task: Task) -> Tensor:
+    return torch.tensor([0.5, -1.0]) if task.kind == "regression" else torch.tensor([0, 1])
+
+
+def count(method: HyperFormer, d: int, b: int, number: int, tasks: int) -> int:
+    """The formulas of the docstrings."""
+    e, m, p = 512, 128, 64
+    generator = (p + 1) * (2 * d * b + b + 3 * d)
+    if isinstance(method, HyperFormerPP):
+        return (tasks + number) * e + (2 * e + 1) * m + (m + 1) * p + 2 * p + generator
+    return tasks * e + (e + 1) * m + (m + 1) * p + number * generator
+
+
+@each
+def test_the_number_of_parameters(method: HyperFormer) -> None:
+    assert transfer_parameters(prepared(method)) == count(method, 32, 2, 2, len(TASKS))
+
+
+@each
+def test_the_number_of_parameters_on_roberta_base_with_the_tasks_of_glue(method: HyperFormer) -> None:
+    with torch.device("meta"):
+        model = AutoAdapterModel.from_config(RobertaConfig())
+        method.prepare(model, get_suite("glue").tasks, {})
+    expected = {"hyperformer": 59_420_416, "hyperformer_pp": 5_095_024}[method.name]
+    assert transfer_parameters(model) == expected == count(method, 768, 48, 12, 8)
+
+
+@each
+def test_only_generators_embeddings_and_heads_learn(method: HyperFormer) -> None:
+    names = {name: p.requires_grad for name, p in prepared(method).named_parameters()}
+    expected = {name: name.startswith("heads.") or f".{method.name}." in name for name in names}
+    assert names == expected
+    embeddings = {name.split(".")[-1] for name in names if ".embeddings." in name and method.name in name}
+    assert embeddings == {task.name for task in TASKS}
+
+
+@each
+def test_adapters_begin_near_the_identity(method: HyperFormer) -> None:
+    model = prepared(method)
+    with torch.no_grad():
+        adapted = model.base_model(**INPUTS).last_hidden_state
+        plain = load_model("tiny").base_model(**INPUTS).last_hidden_state
+    assert 0 < (adapted - plain).abs().max() < 0.5
+    assert (adapted - plain).norm() < 0.1 * plain.norm()
+
+
+@each
+def test_what_is_generated_differs_between_tasks_and_layers(method: HyperFormer) -> None:
+    model = prepared(method)
+    generated = {}
+    for task in TASKS:
+        method.activate(model, task)
+        for layer in layers(model):
+            generated[task.name, layer.layer] = layer.generate(shared(method, model))
+    assert len(generated) == 4 * 2
+    shapes = {"down_weight": (2, 32), "down_bias": (2,), "up_weight": (32, 2), "up_bias": (32,)}
+    shapes |= {"scale": (32,), "shift": (32,)}
+    assert all({name: p.shape for name, p in of.items()} == shapes for of in generated.values())
+    for name in shapes:
+        different = {tuple(of[name].flatten().tolist()) for of in generated.values()}
+        assert len(different) == len(generated), name
+
+
+@each
+def test_the_forward_pass_is_that_of_a_plain_adapter_with_the_generated_weights(method: HyperFormer) -> None:
+    model = prepared(method)
+    disturb(model)
+    method.activate(model, TASKS[1])
+    found = logits(method, model)[TASKS[1].name]
+    method.activate(model, TASKS[1])
+    made = {layer.layer: layer.generate(shared(method, model)) for layer in layers(model)}
+    plain = load_model("tiny")
+    plain.add_adapter("plain", config={**model.adapters_config.get(method.name).to_dict(), "ln_after": True})
+    plain.load_state_dict({n: p for n, p in model.state_dict().items() if n.startswith("heads.")}, strict=False)
+    adapters = [module for module in plain.modules() if isinstance(module, Adapter)]
+    plain.set_active_adapters("plain")
+    for adapter, p in zip(adapters, made.values(), strict=True):
+        names = {"down_weight": "adapter_down.0.weight", "down_bias": "adapter_down.0.bias"}
+        names |= {"up_weight": "adapter_up.weight", "up_bias": "adapter_up.bias"}
+        names |= {"scale": "adapter_norm_after.weight", "shift": "adapter_norm_after.bias"}
+        adapter.load_state_dict({names[name]: value.detach() for name, value in p.items()})
+    with torch.no_grad():
+        hidden = plain.base_model(**INPUTS).last_hidden_state[:, 0]
+        head = model.heads[TASKS[1].name]
+        torch.testing.assert_close(nn.Sequential(*head)(hidden), found)
+
+
+def test_the_vector_of_hyperformer_is_the_projected_embedding() -> None:
+    vectors = TaskVectors(["a", "b"], 6, 5, 3)
+    first, _, second = vectors.projector
+    vectors.task = "b"
+    hidden = functional.relu(first.weight @ vectors.embeddings["b"] + first.bias)
+    torch.testing.assert_close(vectors(0), second.weight @ hidden + second.bias)
+    assert torch.equal(vectors(0), vectors(1))
+
+
+def test_the_vector_of_hyperformer_pp_is_normalised_and_knows_the_layer() -> None:
+    torch.manual_seed(0)
+    vectors = TaskVectors(["a", "b"], 512, 128, 64, layers=2)
+    made = torch.stack([vectors(0), vectors(1)])
+    torch.testing.assert_close(made.mean(1), torch.zeros(2), atol=1e-5, rtol=0)
+    assert (made.var(1, correction=0) > 0.9).all() and not torch.allclose(made[0], made[1])
+
+
+@each
+def test_what_was_learned_comes_back_for_every_task(method: HyperFormer, tmp_path: Path) -> None:
+    first, second = prepared(method, 0), prepared(method, 1)
+    disturb(first)
+    expected = logits(method, first)
+    assert len({tuple(value.flatten().tolist()) for value in expected.values()}) == len(TASKS)
+    method.save(first, TASKS, tmp_path)
+    assert not any(torch.equal(value, expected[name]) for name, value in logits(method, second).items())
+    method.load(second, TASKS, tmp_path)
+    assert all(torch.equal(value, expected[name]) for name, value in logits(method, second).items())
+
+
+@each
+def test_the_order_of_tasks_does_not_matter_for_loading(method: HyperFormer, tmp_path: Path) -> None:
+    first, second = prepared(method), load_model("tiny")
+    disturb(first)
+    method.save(first, TASKS, tmp_path)
+    method.prepare(second, TASKS[::-1], {})
+    method.load(second.eval(), TASKS[::-1], tmp_path)
+    expected = logits(method, first)
+    assert all(torch.equal(value, expected[name]) for name, value in logits(method, second).items())
+
+
+def test_a_new_process_computes_the_same(tmp_path: Path) -> None:
+    method = HyperFormerPP()
+    model = prepared(method)
+    disturb(model)
+    method.save(model, TASKS, tmp_path / "saved")
+    torch.save(logits(method, model), tmp_path / "expected.pt")
+    code = """
+import sys
+from pathlib import Path
+import torch
+from scalearn_lib.methods.hyperformer import HyperFormerPP
+from scalearn_lib.tasks import get_suite
+from scalearn_lib.tasks.encoders import load_model
+
+folder, tasks, method = Path(sys.argv[1]), get_suite("toy").tasks, HyperFormerPP()
+model = load_model("tiny")
+method.prepare(model, tasks, {})
+method.load(model.eval(), tasks, folder / "saved")
+inputs = {"input_ids": torch.arange(5, 25).view(2, 10), "attention_mask": torch.ones(2, 10, dtype=torch.long)}
+for name, expected in torch.load(folder / "expected.pt").items():
+    method.activate(model, next(task for task in tasks if task.name == name))
+    with torch.no_grad():
+        assert torch.equal(model(**inputs).logits, expected), name
+print("the same")
+"""
+    done = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, timeout=120)
+    assert done.stdout.strip() == "the same", done.stderr
+
+
+@each
+def test_steps_on_alternating_tasks_reduce_every_loss(method: HyperFormer) -> None:
+    model = prepared(method)
+    encoder = {name: p.clone() for name, p in model.named_parameters() if not p.requires_grad}
+    start = {name: p.detach().clone() for name, p in model.named_parameters() if p.requires_grad}
+    optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=3e-3)
+    losses: dict[str, list[float]] = {task.name: [] for task in TASKS}
+    for _ in range(10):
+        for task in TASKS:
+            method.activate(model, task)
+            loss = model(**INPUTS, labels=labels(task)).loss
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            losses[task.name].append(loss.item())
+    assert all(of[-1] < of[0] for of in losses.values()), losses
+    after = dict(model.named_parameters())
+    assert all(torch.equal(p, after[name]) for name, p in encoder.items())
+    assert all(not torch.equal(p, after[name]) for name, p in start.items())  # every part learns
+
+
+@each
+def test_a_step_leaves_other_tasks_embeddings_and_heads_alone(method: HyperFormer) -> None:
+    model = prepared(method)
+    method.activate(model, TASKS[2])
+    model(**INPUTS, labels=labels(TASKS[2])).loss.backward()
+    untouched = {name for name, p in model.named_parameters() if p.requires_grad and p.grad is None}
+    others = {task.name for task in TASKS} - {TASKS[2].name}
+    embeddings = f"shared_parameters.{method.name}.embeddings."
+    assert {name.split(".")[-1] for name in untouched if embeddings in name} == others
+    assert {name.split(".")[1] for name in untouched if name.startswith("heads.")} == others
+    assert all(embeddings in name or name.startswith("heads.") for name in untouched)
+
+
+@each
+@pytest.mark.parametrize("config", [BertConfig(**SIZES), RobertaConfig(**SIZES)], ids=lambda c: c.model_type)
+def test_bert_and_roberta_have_the_same_place(method: HyperFormer, config: PretrainedConfig) -> None:
+    model = AutoAdapterModel.from_config(config)
+    method.prepare(model, TASKS, {})
+    disturb(model.eval())
+    assert [layer.layer for layer in layers(model)] == [0, 1]
+    assert len({tuple(value.flatten().tolist()) for value in logits(method, model).values()}) == len(TASKS)
+    assert isinstance(model, BertAdapterModel) == (config.model_type == "bert")
+
+
+@each
+@pytest.mark.parametrize("number", [0, 1])
+def test_joint_training_needs_two_tasks(method: HyperFormer, number: int) -> None:
+    with pytest.raises(UserError, match=r"at least two tasks, but got (toy_topic|none); give it all tasks"):
+        method.prepare(load_model("tiny"), TASKS[:number], {})
+
+
+@each
+def test_what_was_saved_for_other_tasks_is_refused(method: HyperFormer, tmp_path: Path) -> None:
+    model = load_model("tiny")
+    method.prepare(model, TASKS[:2], {})
+    method.save(model, TASKS[:2], tmp_path)
+    with pytest.raises(UserError, match="does not hold the parameters that this model learns"):
+        method.load(prepared(method), TASKS, tmp_path)
