@@ -16,7 +16,9 @@ from .fusion import (
 from .hyperformer import HyperFormer, HyperFormerPP
 from .multitask import AdapterMultiTask, FullMultiTask
 from .propetl import ProPETL, ProPETLMultiTask
+from .routing import MultiHeadRouting, Polytropon
 from .single import IA3, Compacter, FullFineTuning, SingleAdapter
+from .soup import AdapterSoup
 
 METHODS: dict[str, Method] = {
     method.name: method
@@ -32,6 +34,9 @@ METHODS: dict[str, Method] = {
         HyperFormer(),
         HyperFormerPP(),
         AdapterFusion(),
+        AdapterSoup(),
+        Polytropon(),
+        MultiHeadRouting(),
         ScaLearn(),
         ScaLearnUniform(),
         ScaLearnPP(),

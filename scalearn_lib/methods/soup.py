@@ -21,7 +21,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from tqdm.auto import tqdm
-from transformers import PreTrainedTokenizerBase
+from transformers import DataCollatorWithPadding, PreTrainedTokenizerBase
 
 from ..errors import UserError, unknown
 from ..tasks import SUITES, Task, get_suite
@@ -82,7 +82,7 @@ class AdapterSoup(Method):
             model.delete_adapter(name)
         model.soup_weights = weights
         add_head(model, task)
-        model.freeze_model(True)
+        model.base_model.freeze_model(True)  # on the base model, where AdapterTrainer looks for it
 
     def weights(self, model: nn.Module, task: Task, sources: Mapping[str, Path]) -> dict[str, float]:
         """Return the weights of the adapters to average, by source in the order of `sources`; their sum is 1.
@@ -128,7 +128,7 @@ class AdapterSoup(Method):
     def load(self, model: nn.Module, tasks: Sequence[Task], folder: Path) -> None:
         model.load_adapter(str(folder), load_as=self.name, with_head=False, use_safetensors=True, set_active=True)
         model.load_head(str(folder), load_as=tasks[0].name, use_safetensors=True)
-        model.freeze_model(True)
+        model.base_model.freeze_model(True)
         model.soup_weights = json.loads((folder / self._file).read_text())
 
 
@@ -171,11 +171,11 @@ def mean_embedding(
     model.to(device).eval()
     encoded = tokenizer(list(sentences), truncation=True, max_length=min(task.max_length, tokenizer.model_max_length))
     order = np.argsort([-len(ids) for ids in encoded["input_ids"]], kind="stable")
+    collate = DataCollatorWithPadding(tokenizer)
     total = torch.zeros(model.config.hidden_size, dtype=torch.float64)
     for start in tqdm(range(0, len(order), BATCH), desc=f"embedding {task.name}", leave=False, disable=None):
         rows = order[start : start + BATCH]
-        batch = tokenizer.pad({name: [encoded[name][i] for i in rows] for name in encoded}, return_tensors="pt")
-        batch = batch.to(device)
+        batch = collate([{name: encoded[name][i] for name in encoded} for i in rows]).to(device)
         hidden = model.base_model(**batch).last_hidden_state
         mask = batch["attention_mask"].unsqueeze(-1)
         embeddings = (hidden * mask).sum(1) / mask.sum(1)

@@ -15,7 +15,8 @@ from scalearn_lib.tasks import Task, get_suite, get_task
 from scalearn_lib.tasks.encoders import load_model
 
 TASK = get_task("toy", "toy_topic")
-FITTING = [name for name in METHODS if name != "compacter"]  # tiny is too narrow for it: see test_single
+# tiny is too narrow for one and three sources too few for the other: see test_single and test_soup
+FITTING = [name for name in METHODS if name not in ("compacter", "adapter_soup")]
 MARKERS = {  # what the names of learned parameters contain, heads apart
     "full": "",
     "full_m": "",
@@ -23,6 +24,7 @@ MARKERS = {  # what the names of learned parameters contain, heads apart
     "ia3": "loras.toy_topic.",
     "adapter_fusion": "adapter_fusion_layer.adapter_fusion.",
 } | {name: f".{name}." for name in ("adapter_m", "propetl", "propetl_m", "hyperformer", "hyperformer_pp")}
+MARKERS |= {name: f"adapters.{name}.logits" for name in ("polytropon", "multi_head_routing")}
 
 
 def tasks_of(name: str) -> list[Task]:
