@@ -13,7 +13,7 @@ GLUE_TASKS := sst2 stsb mrpc rte cola
 GLUE_METHODS := adapter adapter_fusion scalearn scalearn_uniform scalearn_pp scalearn_uniform_pp
 
 help:  ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-6s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: $(INSTALLED)  ## fetch data and encoder once, run the five notebooks, print the table
 	@$(BIN)/scalearn fetch
