@@ -168,7 +168,7 @@ def _splits(run: Run, task: Task) -> tuple[DatasetDict, dict[str, object] | None
     data, drawn, budget = encoded(task, run.encoder), None, run.settings()
     if run.k is not None:
         train = task.load()["train"]
-        indices = few_shot(train, run.k, run.seed, task.kind, run.sampling)
+        indices = few_shot(task, train, run.k, run.seed, run.sampling)
         rows = json.dumps(train.select(indices).to_dict(), sort_keys=True)
         digest = hashlib.sha256(rows.encode()).hexdigest()
         drawn = {"sampling": run.sampling, "indices": indices, "sha256": digest}

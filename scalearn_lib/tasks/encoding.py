@@ -46,7 +46,10 @@ def encode(dataset: Dataset, task: Task, tokenizer: PreTrainedTokenizerBase) -> 
             "positions; take another encoder or a task with a smaller max_length."
         )
     if tokenizer.pad_token_id is None:
-        raise UserError("This encoder's tokenizer has no padding token, which batches need; take another encoder.")
+        raise UserError(
+            f"The tokenizer of {tokenizer.name_or_path} has no padding token, which batches of task '{task.name}' need; "
+            "set pad_token in its tokenizer_config.json, or take another encoder."
+        )
     task.check(dataset)
 
     options = {"truncation": task.truncation, "max_length": task.max_length}

@@ -16,6 +16,7 @@ from ..errors import UserError
 
 if TYPE_CHECKING:
     from .benchmark import HubTask
+    from .task import Task
 
 
 def normalised(text: str) -> str:
@@ -107,17 +108,17 @@ SAMPLINGS = ("resampled", "official")
 """How k-shot rows are drawn: by each seed, or as in the paper's runs the same first k of the split for every seed."""
 
 
-def few_shot(train: Dataset, k: int, seed: int, kind: str, sampling: str = "resampled") -> list[int]:
+def few_shot(task: Task, train: Dataset, k: int, seed: int, sampling: str = "resampled") -> list[int]:
     """Draw `k` training rows; another seed draws others, and a larger `k` of the same seed adds to a smaller one.
 
     Classes are drawn from in turn, in an order that depends on the seed, until each has run out: as evenly as their
     sizes allow. Rows of regression and multi-label tasks are drawn evenly at random.
 
     Args:
-        train: training rows with a `label` column.
+        task: the task.
+        train: its training rows.
         k: rows in all, over all classes.
         seed: seed of the draw.
-        kind: the task's kind.
         sampling: one of `SAMPLINGS`.
 
     Returns:
@@ -127,12 +128,14 @@ def few_shot(train: Dataset, k: int, seed: int, kind: str, sampling: str = "resa
         UserError: `k` is less than 1 or more than there are rows.
     """
     if not 1 <= k <= len(train):
-        raise UserError(f"k must lie between 1 and the {len(train)} training rows, got {k}.")
+        raise UserError(
+            f"Task '{task.name}' has {len(train)} training rows, so k must lie between 1 and {len(train)}, got {k}."
+        )
     if sampling == "official":
         return list(range(k))
     random = np.random.RandomState(seed)
     order = random.permutation(len(train))
-    if kind in ("classification", "multiple_choice"):
+    if task.kind in ("classification", "multiple_choice"):
         labels = np.array(train["label"][:])[order]
         classes = random.permutation(np.unique(labels))
         turn = np.empty(len(train), dtype=np.int64)  # how many rows of the same class come before

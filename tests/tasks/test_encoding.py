@@ -46,5 +46,8 @@ def test_bad_rows_and_encoders_are_refused() -> None:
     with pytest.raises(UserError, match="empty text"):
         encode(Dataset.from_dict({"text": [""], "label": [0]}), task, tokenizer)
     tokenizer.pad_token = None
-    with pytest.raises(UserError, match="no padding token"):
+    with pytest.raises(
+        UserError,
+        match="The tokenizer of .* has no padding token, which batches of task .toy_topic. need; set pad_token",
+    ):
         encode(rows, task, tokenizer)

@@ -11,9 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scalearn_lib.errors import UserError
+from scalearn_lib.tasks import get_suite
 from scalearn_lib.tasks.splits import few_shot, normalised, split
 
 TEXTS = st.sampled_from(["a", "A", " a", "b", "b  c", "B c", "d", "e", "f", "g", "h", "i"])
+OF = {task.kind: task for task in (*get_suite("humset").tasks, *get_suite("toy").tasks[:3])}
+"""A task of each kind; its name and kind are all that matters here."""
 QUICK = settings(max_examples=60, deadline=None)
 
 
@@ -69,7 +72,7 @@ def test_rows_of_one_text_cannot_be_split() -> None:
 @given(st.lists(st.integers(0, 2), min_size=1, max_size=60), st.data())
 def test_few_shot_draws_k_different_rows_as_evenly_as_classes_allow(labels: list[int], data: st.DataObject) -> None:
     k, seed = data.draw(st.integers(1, len(labels))), data.draw(st.integers(0, 20))
-    drawn = few_shot(labelled(labels), k, seed, "classification")
+    drawn = few_shot(OF["classification"], labelled(labels), k, seed)
     assert len(set(drawn)) == len(drawn) == k
     there, counts = Counter(labels), Counter(labels[row] for row in drawn)
     for label, size in there.items():
@@ -84,32 +87,36 @@ def test_few_shot_draws_k_different_rows_as_evenly_as_classes_allow(labels: list
 def test_a_larger_draw_contains_a_smaller_one(size: int, kind: str, seed: int, data: st.DataObject) -> None:
     rows = labelled([i % 3 for i in range(size)])
     k = data.draw(st.integers(1, size - 1))
-    small, large = (few_shot(rows, n, seed, kind) for n in (k, k + 1))
+    small, large = (few_shot(OF[kind], rows, n, seed) for n in (k, k + 1))
     assert small == large[:k]
 
 
 @pytest.mark.parametrize("kind", ["classification", "regression"])
 def test_seeds_draw_other_rows_and_the_same_seed_the_same(kind: str) -> None:
     rows = labelled([i % 3 for i in range(200)])
-    draws = [tuple(few_shot(rows, 8, seed, kind)) for seed in (0, 1, 2)]
+    draws = [tuple(few_shot(OF[kind], rows, 8, seed)) for seed in (0, 1, 2)]
     assert len(set(draws)) == 3
-    assert tuple(few_shot(rows, 8, 1, kind)) == draws[1]
+    assert tuple(few_shot(OF[kind], rows, 8, 1)) == draws[1]
 
 
 def test_official_sampling_takes_the_first_rows_for_every_seed() -> None:
     rows = labelled([0] * 5 + [1] * 5)
-    assert few_shot(rows, 4, 0, "classification", "official") == few_shot(rows, 4, 7, "classification", "official")
-    assert few_shot(rows, 4, 0, "classification", "official") == [0, 1, 2, 3]
+    assert few_shot(OF["classification"], rows, 4, 0, "official") == few_shot(
+        OF["classification"], rows, 4, 7, "official"
+    )
+    assert few_shot(OF["classification"], rows, 4, 0, "official") == [0, 1, 2, 3]
 
 
 def test_few_shot_is_not_biased_to_the_first_rows_or_classes() -> None:
     rows = labelled([i % 3 for i in range(90)])
-    drawn = [few_shot(rows, 1, seed, "classification") for seed in range(60)]
+    drawn = [few_shot(OF["classification"], rows, 1, seed) for seed in range(60)]
     assert {row % 3 for rows in drawn for row in rows} == {0, 1, 2}
     assert 30 < np.mean(drawn) < 60
 
 
 @pytest.mark.parametrize("k", [0, -1, 11])
 def test_few_shot_needs_a_k_that_there_are_rows_for(k: int) -> None:
-    with pytest.raises(UserError, match=f"between 1 and the 10 training rows, got {k}"):
-        few_shot(labelled([0] * 10), k, 0, "classification")
+    with pytest.raises(
+        UserError, match=f"Task 'toy_pair' has 10 training rows, so k must lie between 1 and 10, got {k}"
+    ):
+        few_shot(OF["classification"], labelled([0] * 10), k, 0)
