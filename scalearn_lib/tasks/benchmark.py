@@ -41,6 +41,7 @@ class HubTask(Task):
         default_factory=lambda: {"train": "train", "validation": "test"}, compare=False, repr=False
     )
     stratify: bool = True
+    checks_files = True
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -47,8 +47,8 @@ def encode(dataset: Dataset, task: Task, tokenizer: PreTrainedTokenizerBase) -> 
         )
     if tokenizer.pad_token_id is None:
         raise UserError(
-            f"The tokenizer of {tokenizer.name_or_path} has no padding token, which batches of task '{task.name}' need; "
-            "set pad_token in its tokenizer_config.json, or take another encoder."
+            f"The tokenizer of {tokenizer.name_or_path} has no padding token, which batches of task '{task.name}' "
+            "need; set pad_token in its tokenizer_config.json, or take another encoder."
         )
     task.check(dataset)
 

@@ -62,6 +62,8 @@ ABOUT = {
 class HumsetTask(Task):
     """One column of labels over the excerpts; an excerpt may have none of the classes."""
 
+    checks_files = True
+
     def patterns(self) -> list[str]:
         """The three files of the first version."""
         return list(FILES.values())

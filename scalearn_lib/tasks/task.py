@@ -7,6 +7,7 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 from datasets import ClassLabel, Dataset, DatasetDict, Features, List, Value
@@ -67,6 +68,8 @@ class Task:
     seeds: int = 10
     empty_texts: bool = False
     repo: str = ""
+    checks_files: ClassVar[bool] = False
+    """Whether `_read` checks each file's rows itself, to name the file; benchmarks have millions of rows."""
 
     def __post_init__(self) -> None:
         if self.kind not in KIND_METRICS:
@@ -196,6 +199,7 @@ def _load(task: Task, read: Callable | None, folders: tuple[Path | None, ...]) -
     more = [split for split in splits if split not in SPLITS]
     if not set(SPLITS) <= set(splits) or not all(split.startswith("test_") for split in more):
         raise UserError(f"Task '{task.name}' has the splits {', '.join(splits)}; expected {', '.join(SPLITS)}.")
-    for rows in splits.values():
-        task.check(rows)
+    if not task.checks_files:
+        for rows in splits.values():
+            task.check(rows)
     return DatasetDict({split: splits[split] for split in (*SPLITS, *more)})
