@@ -14,7 +14,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import huggingface_hub
-from huggingface_hub.errors import HfHubHTTPError
+from huggingface_hub import constants
+from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+from huggingface_hub.utils import get_session
 from requests import RequestException
 
 from ..errors import UserError
@@ -23,6 +25,8 @@ from ..paths import hub_dir
 MANIFEST = "manifest.json"
 PATIENCE = 3.0
 """Seconds to wait for the hub before it counts as out of reach."""
+
+UNREACHABLE = "the hub cannot be reached"
 
 
 def find(repo: str, kind: str, patterns: Sequence[str], what: str) -> Path:
@@ -50,6 +54,8 @@ def find(repo: str, kind: str, patterns: Sequence[str], what: str) -> Path:
             if not missing(folder, patterns):
                 return folder
             reason = "the hub's repository has no such file"
+        except LocalEntryNotFoundError:
+            reason = UNREACHABLE
         except (OSError, RequestException, HfHubHTTPError, ValueError) as error:
             reason = f"the hub said: {str(error).strip().splitlines()[0].rstrip('.')}"
     lacking = ", ".join(missing(mirror / repo, patterns) if mirror is not None else patterns)
@@ -92,13 +98,14 @@ def missing(folder: Path, patterns: Sequence[str]) -> list[str]:
 @functools.cache
 def unreachable() -> str | None:
     """Return why the hub cannot be asked, or `None` where it answers. Takes a few seconds at most, once."""
-    if huggingface_hub.constants.HF_HUB_OFFLINE:
+    if constants.HF_HUB_OFFLINE:
         return "HF_HUB_OFFLINE forbids asking the hub"
     try:
-        huggingface_hub.utils.get_session().head(huggingface_hub.constants.ENDPOINT, timeout=PATIENCE)
+        answer = get_session().head(constants.ENDPOINT, timeout=PATIENCE)
     except RequestException:
-        return "the hub cannot be reached"
-    return None
+        return UNREACHABLE
+    # A proxy may answer in the hub's place.
+    return UNREACHABLE if answer.status_code in (403, 407) or answer.status_code >= 500 else None
 
 
 def prefetch(repos: Sequence[tuple[str, str, Sequence[str]]], folder: Path) -> list[str]:

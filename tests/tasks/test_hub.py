@@ -6,6 +6,7 @@ import json
 import shutil
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from requests import ConnectionError, Session
@@ -124,6 +125,15 @@ def test_offline_and_out_of_reach_are_told_apart_within_seconds(monkeypatch: pyt
     assert time.monotonic() - started < 5 and "\n" not in str(error.value)
     with pytest.raises(UserError, match="'nyu-mll/glue' cannot be downloaded: the hub cannot be reached"):
         hub.prefetch([REPO], Path("unused"))
+    hub.unreachable.cache_clear()
+
+
+@pytest.mark.parametrize(("status", "reachable"), [(200, True), (404, True), (403, False), (407, False), (502, False)])
+def test_a_proxy_that_refuses_is_not_the_hub(status: int, reachable: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(Session, "head", lambda *_, **__: SimpleNamespace(status_code=status))
+    hub.unreachable.cache_clear()
+    assert (hub.unreachable() is None) == reachable
     hub.unreachable.cache_clear()
 
 
