@@ -19,7 +19,7 @@ demo: $(INSTALLED)  ## fetch data and encoder once, run the five notebooks, prin
 	@$(BIN)/scalearn fetch
 	@$(BIN)/scalearn demo
 
-glue: $(INSTALLED)  ## the README's GLUE table: five tasks of a mirror folder (HUB=...) with MiniLM, two to three hours on two cores
+glue: $(INSTALLED)  ## the GLUE table of the README: five tasks of a mirror folder (HUB=...) with MiniLM, two to three hours
 	@$(BIN)/scalearn fetch
 	@for method in $(GLUE_METHODS); do \
 		$(BIN)/scalearn run glue $$method $(GLUE_TASKS) --budget medium --seed 0 1 2 --hub $(HUB) || exit; \
