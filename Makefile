@@ -43,7 +43,7 @@ lab: $(INSTALLED_LAB)  ## open the notebooks in JupyterLab
 reference:  ## keep the small result files of demo and glue under outputs/reference, print the README's tables
 	rm -rf outputs/reference/offline outputs/reference/glue
 	mkdir -p outputs/reference
-	cd outputs && find offline glue -path '*/minilm/quick*/result.json' -o -path 'glue/minilm/medium/*/result.json' | xargs cp --parents -t reference
+	cd outputs && find offline glue -path '*/minilm/quick*/result.json' -o -path 'glue/minilm/medium*/result.json' | xargs cp --parents -t reference
 	cp outputs/figures/03_parameters_against_score.png outputs/reference/
 	$(BIN)/scalearn table offline --output outputs/reference --markdown
 	$(BIN)/scalearn table glue --budget medium --output outputs/reference --markdown
