@@ -8,12 +8,14 @@ from pathlib import Path
 
 import pytest
 import torch
+from transformers import RobertaConfig, RobertaModel
 
 from scalearn_lib import scaling_coefficients
 from scalearn_lib.errors import UserError
 from scalearn_lib.methods import METHODS
+from scalearn_lib.methods.soup import AdapterSoup
 from scalearn_lib.study import Run, RunFailed, execute, execute_all, load_results, load_trained
-from scalearn_lib.tasks.encoders import load_tokenizer
+from scalearn_lib.tasks.encoders import encoder_dir, load_tokenizer
 
 from ..tasks.mirror import write_mirror
 
@@ -59,9 +61,22 @@ def test_same_seed_same_numbers_and_another_seed_others(tmp_path: Path) -> None:
     assert other["test"]["loss"] != first["test"]["loss"]
 
 
+@pytest.fixture(scope="module")
+def wide(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A random encoder of width 64: Compacter does not fit into tiny's 32."""
+    folder = tmp_path_factory.mktemp("wide")
+    load_tokenizer("tiny").save_pretrained(folder)
+    config = RobertaConfig.from_pretrained(encoder_dir("tiny"), hidden_size=64, intermediate_size=64)
+    RobertaModel(config).save_pretrained(folder)
+    return str(folder)
+
+
 @pytest.mark.parametrize("name", METHODS)
-def test_every_method_trains_is_stored_and_comes_back(name: str, shared: Path) -> None:
-    run = replace(ADAPTER, method=name)
+def test_every_method_trains_is_stored_and_comes_back(
+    name: str, shared: Path, wide: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(METHODS, "adapter_soup", AdapterSoup(top_k=2, sentences=16))  # toy has four sources
+    run = replace(ADAPTER, method=name, encoder=wide if name == "compacter" else "tiny")
     result = execute(run, shared)
     assert result["status"] == "ok"
     model = load_trained(run, shared)
