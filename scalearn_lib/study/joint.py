@@ -17,7 +17,7 @@ from ..methods import Method
 from ..tasks import Task
 from ..tasks.encoding import collator
 from .budget import Budget
-from .training import KeepBest, Outcome, Watch, by_length, optimizer_for, test_scores, training_arguments
+from .training import KeepBest, Outcome, Watch, by_length, logged, optimizer_for, test_scores, training_arguments
 
 TEMPERATURE = 10
 """Of the draw of tasks (paper, appendix): the chance of a task with n examples is proportional to n ** (1 / 10)."""
@@ -191,11 +191,6 @@ def train_jointly(
             }
             by_task[task.name] = {"metric": task.metric, "test": test, "validation": validation}
         tested = time.perf_counter()
-    history = [
-        {key: log[key] for key in ("step", "loss", "eval_loss", "eval_metric") if key in log}
-        for log in trainer.state.log_history
-        if "loss" in log or "eval_loss" in log
-    ]
     mean = {
         split: {"mean_metric": float(np.mean([scores[split][scores["metric"]] for scores in by_task.values()]))}
         for split in ("test", "validation")
@@ -206,7 +201,7 @@ def train_jointly(
         selected_epoch=keep.best["step"] / per_epoch,
         selected_step=int(keep.best["step"]),
         steps=int(trainer.state.global_step),
-        history=history,
+        history=logged(trainer, "eval_metric"),
         seconds={"train": round(trained - started, 3), "test": round(tested - trained, 3)},
     )
     return outcome, by_task

@@ -168,18 +168,13 @@ def train(
         tested = time.perf_counter()
 
     best = keep.best
-    history = [
-        {key: log[key] for key in ("step", "loss", "eval_loss", f"eval_{task.metric}") if key in log}
-        for log in trainer.state.log_history
-        if "loss" in log or "eval_loss" in log
-    ]
     return Outcome(
         test=test,
         validation={key: float(best[f"eval_{key}"]) for key in test if f"eval_{key}" in best},
         selected_epoch=float(best["epoch"]),
         selected_step=int(best["step"]),
         steps=int(trainer.state.global_step),
-        history=history,
+        history=logged(trainer, f"eval_{task.metric}"),
         seconds={"train": round(trained - started, 3), "test": round(tested - trained, 3)},
     )
 
@@ -220,6 +215,13 @@ def training_arguments(
         fp16=torch.cuda.is_available(),
         dataloader_pin_memory=torch.cuda.is_available(),
     )
+
+
+def logged(trainer: Trainer, metric: str) -> list[dict[str, float]]:
+    """Return each logged training loss and each evaluation, with one metric of it, by step."""
+    keys = ("step", "loss", "eval_loss", metric)
+    logs = (log for log in trainer.state.log_history if "loss" in log or "eval_loss" in log)
+    return [{key: log[key] for key in keys if key in log} for log in logs]
 
 
 def optimizer_for(model: nn.Module, method: Method, budget: Budget) -> torch.optim.Optimizer | None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -165,36 +163,6 @@ def test_what_was_learned_comes_back(method: Polytropon, sources: dict[str, Path
         assert not torch.equal(first(**INPUTS).logits, second(**INPUTS).logits)
         method.load(second, [TASK], tmp_path)
         assert torch.equal(first(**INPUTS).logits, second(**INPUTS).logits)
-
-
-def test_a_new_process_computes_the_same(sources: dict[str, Path], tmp_path: Path) -> None:
-    method = MultiHeadRouting()
-    model = prepared(method, sources)
-    disturb(model)
-    method.save(model, [TASK], tmp_path / "saved")
-    with torch.no_grad():
-        torch.save(model(**INPUTS).logits, tmp_path / "expected.pt")
-    code = """
-import sys
-from pathlib import Path
-import torch
-from scalearn_lib.methods.routing import MultiHeadRouting
-from scalearn_lib.tasks import get_task
-from scalearn_lib.tasks.encoders import load_model
-
-folder, stored = map(Path, sys.argv[1:])
-method, tasks = MultiHeadRouting(), [get_task("toy", "toy_topic")]
-model = load_model("tiny")
-method.prepare(model, tasks, {name: stored / name for name in ("toy_topic", "toy_pair", "toy_score")})
-method.load(model.eval(), tasks, folder / "saved")
-inputs = {"input_ids": torch.arange(5, 25).view(2, 10), "attention_mask": torch.ones(2, 10, dtype=torch.long)}
-with torch.no_grad():
-    assert torch.equal(model(**inputs).logits, torch.load(folder / "expected.pt"))
-print("the same")
-"""
-    arguments = [sys.executable, "-c", code, str(tmp_path), str(sources["toy_topic"].parent)]
-    done = subprocess.run(arguments, capture_output=True, text=True, timeout=120)
-    assert done.stdout.strip() == "the same", done.stderr
 
 
 @each

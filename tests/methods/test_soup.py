@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -150,36 +148,6 @@ def test_what_was_learned_comes_back(sources: dict[str, Path], tmp_path: Path) -
     assert second.soup_weights == first.soup_weights
     learned = [{name for name, p in model.named_parameters() if p.requires_grad} for model in (first, second)]
     assert learned[0] == learned[1]
-
-
-def test_a_new_process_computes_the_same(sources: dict[str, Path], tmp_path: Path) -> None:
-    model = prepared(METHOD, sources)
-    METHOD.save(model, [TASK], tmp_path / "saved")
-    with torch.no_grad():
-        torch.save(model(**INPUTS).logits, tmp_path / "expected.pt")
-    code = """
-import sys
-from pathlib import Path
-import torch
-from scalearn_lib.methods import soup
-from scalearn_lib.tasks import get_suite
-from scalearn_lib.tasks.encoders import load_model
-
-def refuse(*arguments):
-    raise AssertionError("embeddings should have been read from their files")
-
-soup.mean_embedding = refuse
-folder, method, tasks = Path(sys.argv[1]), soup.AdapterSoup(top_k=2, sentences=16), get_suite("toy").tasks
-model = load_model("tiny")
-method.prepare(model, tasks[:1], {task.name: folder / "runs" / task.name / "weights" for task in tasks})
-method.load(model.eval(), tasks[:1], folder / "saved")
-inputs = {"input_ids": torch.arange(5, 25).view(2, 10), "attention_mask": torch.ones(2, 10, dtype=torch.long)}
-with torch.no_grad():
-    assert torch.equal(model(**inputs).logits, torch.load(folder / "expected.pt"))
-print("the same")
-"""
-    done = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, timeout=120)
-    assert done.stdout.strip() == "the same", done.stderr
 
 
 def test_embeddings_are_computed_once(sources: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -71,24 +73,53 @@ def wide(tmp_path_factory: pytest.TempPathFactory) -> str:
     return str(folder)
 
 
-@pytest.mark.parametrize("name", METHODS)
-def test_every_method_trains_is_stored_and_comes_back(
-    name: str, shared: Path, wide: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setitem(METHODS, "adapter_soup", AdapterSoup(top_k=2, sentences=16))  # toy has four sources
-    run = replace(ADAPTER, method=name, encoder=wide if name == "compacter" else "tiny")
-    result = execute(run, shared)
-    assert result["status"] == "ok"
-    model = load_trained(run, shared)
-    again = load_trained(run, shared)
+def run_of(name: str, wide: str) -> Run:
+    """A run of each method that small random encoders allow."""
+    return replace(ADAPTER, method=name, encoder=wide if name == "compacter" else "tiny")
+
+
+def logits_of(run: Run, output: Path) -> torch.Tensor:
     tokens = load_tokenizer("tiny")(["a storm over the sea", "the striker scores"], return_tensors="pt", padding=True)
     with torch.no_grad():
-        logits = model(**tokens).logits
-        assert torch.equal(logits, again(**tokens).logits)
-    assert logits.shape == (2, 3)
+        return load_trained(run, output)(**tokens).logits
+
+
+@pytest.fixture
+def small_soup(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(METHODS, "adapter_soup", AdapterSoup(top_k=2, sentences=16))  # toy has four sources
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_every_method_trains_is_stored_and_comes_back(name: str, shared: Path, wide: str, small_soup: None) -> None:
+    run = run_of(name, wide)
+    result = execute(run, shared)
+    assert result["status"] == "ok"
+    logits = logits_of(run, shared)
+    assert logits.shape == (2, 3) and torch.equal(logits, logits_of(run, shared))
     stored = next((run.weights(shared)).glob("*.safetensors"))
     assert stored.stat().st_size > 0
     assert not list((run.weights(shared)).glob("*.bin"))
+
+
+def test_a_new_process_computes_the_same_logits_with_every_method(
+    shared: Path, wide: str, small_soup: None, tmp_path: Path
+) -> None:
+    torch.save({name: logits_of(run_of(name, wide), shared) for name in METHODS}, tmp_path / "expected.pt")
+    code = f"""
+import torch
+from pathlib import Path
+from scalearn_lib.methods import METHODS
+from scalearn_lib.methods.soup import AdapterSoup
+from tests.study.test_execution import logits_of, run_of
+
+METHODS["adapter_soup"] = AdapterSoup(top_k=2, sentences=16)
+expected = torch.load({str(tmp_path / "expected.pt")!r})
+found = {{name: logits_of(run_of(name, {wide!r}), Path({str(shared)!r})) for name in METHODS}}
+print([name for name in METHODS if not torch.equal(found[name], expected[name])])
+"""
+    root = Path(__file__).parents[2]
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300, cwd=root)
+    assert done.stdout.strip() == "[]", done.stderr
 
 
 def test_transfer_parameters_are_those_of_the_formulas(shared: Path) -> None:
