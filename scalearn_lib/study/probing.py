@@ -8,24 +8,22 @@ which is on in the paper's runs, is off here.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import product
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import torch
 import torch.nn.functional as F
 from datasets import Dataset
-from torch import Tensor, nn
-from tqdm.auto import tqdm
-from transformers import PreTrainedTokenizerBase
+from torch import Tensor
 
 from ..composition import ScaLearn, ScaLearnConfig, init
 from ..methods.fusion import load_sources
 from ..tasks import Task, get_task
 from ..tasks.encoders import load_model, load_tokenizer
-from ..tasks.encoding import collator
 from ..tasks.metrics import score
 from .execution import at_most, encoded
+from .features import scaled_features
 from .run import slug
 
 ROWS = {"paper": (None, None, None), "quick": (200, 100, 300), "smoke": (16, 8, 16)}
@@ -64,95 +62,72 @@ def probe(
     model, tokenizer = load_model(encoder), load_tokenizer(encoder)
     init(model)
     load_sources(model, sources)
-    features = {split: [] for split in data}
-    for number, setting in enumerate(tqdm(settings, desc="encoding settings", leave=False, disable=None)):
-        block = ScaLearn(*sources, name=f"fixed{number}")
-        model.add_adapter_fusion(block, ScaLearnConfig(fixed=list(setting)), set_active=True)
-        for split, rows in data.items():
-            features[split].append(first_token_features(model, task, tokenizer, rows))
-        model.delete_adapter_fusion(block)
-    stacked = {split: torch.stack(parts) for split, parts in features.items()}
+    block = ScaLearn(*sources, name="fixed")
+    model.add_adapter_fusion(block, ScaLearnConfig(fixed=[1.0] * len(sources)), set_active=True)
+    features = {split: scaled_features(model, block, settings, task, tokenizer, rows) for split, rows in data.items()}
     labels = {split: torch.tensor(rows["labels"][:]) for split, rows in data.items()}
+    logits = train_heads(task, features, labels, seeds)
     rows = []
-    for seed in seeds:
-        logits = train_heads(task, stacked, labels, seed)
-        for index, setting in enumerate(settings):
-            scores = {
-                split: score(task, logits[split][index].numpy(), labels[split].numpy(), data[split])[task.metric]
-                for split in ("validation", "test")
-            }
-            row = dict(zip(sources, setting, strict=True)) | {"seed": seed, "score": scores["test"]}
-            rows.append(row | {"validation": scores["validation"]})
+    for (number, setting), (place, seed) in product(enumerate(settings), enumerate(seeds)):
+        scores = {
+            split: score(task, logits[split][number, place].numpy(), labels[split].numpy(), data[split])[task.metric]
+            for split in ("validation", "test")
+        }
+        row = dict(zip(sources, setting, strict=True)) | {"seed": seed, "score": scores["test"]}
+        rows.append(row | {"validation": scores["validation"]})
     return pd.DataFrame(rows)
-
-
-@torch.no_grad()
-def first_token_features(model: nn.Module, task: Task, tokenizer: PreTrainedTokenizerBase, rows: Dataset) -> Tensor:
-    """Return the last layer's first-token vectors, which the head reads, in the order of `rows`.
-
-    Returns:
-        `(rows, hidden)`, of a multiple-choice task `(rows, choices, hidden)`.
-    """
-    model.eval()
-    collate = collator(task, tokenizer)
-    order = np.argsort(rows["length"])[::-1]
-    names = [name for name in tokenizer.model_input_names if name in rows.column_names]
-    inputs = rows.select_columns([*names, "labels"])
-    shape = (len(rows), task.num_labels) if task.kind == "multiple_choice" else (len(rows),)
-    features = torch.empty(*shape, model.config.hidden_size)
-    for start in range(0, len(rows), 64):
-        batch = order[start : start + 64]
-        encoded = collate([inputs[int(i)] for i in batch])
-        flat = {name: encoded[name].flatten(0, -2).to(model.device) for name in names}
-        hidden = model.base_model(**flat).last_hidden_state[:, 0].float().cpu()
-        features[batch.copy()] = hidden.view(len(batch), *features.shape[1:])
-    return features
 
 
 def train_heads(
     task: Task,
     features: Mapping[str, Tensor],
     labels: Mapping[str, Tensor],
-    seed: int,
+    seeds: Sequence[int],
     epochs: int = 30,
     patience: int = 5,
     batch_size: int = 32,
     learning_rate: float = 3e-4,
 ) -> dict[str, Tensor]:
-    """Train one head per setting, all at once, and return their logits `(settings, rows, outputs)` by split.
+    """Train a head per setting and seed, all at once, and return their logits by split.
 
     The heads are adapters' two-layer classification head without its dropout. They share no parameter and AdamW works
     element by element, so this gives what training them one after the other would, from the same initial values and in
-    the same order of examples. Each keeps its best state by validation loss, sought until `patience` epochs bring none.
+    the same order of examples, which the seed decides. Each keeps its best state by validation loss, sought until
+    `patience` epochs bring none.
 
     Args:
         features: `(settings, rows, hidden)` by split; of a multiple-choice task `(settings, rows, choices, hidden)`.
         labels: `(rows,)` by split; of a multi-label task `(rows, classes)`.
+        seeds: seeds of initial values and order.
+
+    Returns:
+        `(settings, seeds, rows, outputs)` for `validation` and `test`.
     """
     settings, rows, *_, hidden = features["train"].shape
-    generator = torch.Generator().manual_seed(seed)
     outputs = 1 if task.kind == "multiple_choice" else task.num_labels
-    first, second = nn.Linear(hidden, hidden), nn.Linear(hidden, outputs)
-    for linear in (first, second):  # as transformers initialises heads
-        linear.weight.data.normal_(0, 0.02, generator=generator)
-        linear.bias.data.zero_()
-    heads = [
-        p.detach().expand(settings, *p.shape).clone() for p in (first.weight, first.bias, second.weight, second.bias)
-    ]
-    heads = [head.requires_grad_() for head in heads]
+    generators = [torch.Generator().manual_seed(seed) for seed in seeds]
+    initial = [_initial_head(hidden, outputs, generator) for generator in generators]
+    # One head after the other: all seeds of the first setting, all seeds of the second, ...
+    heads = [torch.stack(parts).repeat(settings, 1, 1).requires_grad_() for parts in zip(*initial, strict=True)]
+    labels = {split: y.expand(settings, len(seeds), *y.shape) for split, y in labels.items()}
+    features = {split: x.unsqueeze(1).expand(-1, len(seeds), *x.shape[1:]) for split, x in features.items()}
     optimizer = torch.optim.AdamW(heads, lr=learning_rate, weight_decay=0.0, fused=True)
     batches = -(-rows // batch_size)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 1 - step / (epochs * batches))
-    best, best_loss = [head.detach().clone() for head in heads], torch.full((settings,), torch.inf)
-    waited = torch.zeros(settings)
+    best, best_loss = [head.detach().clone() for head in heads], torch.full((len(heads[0]),), torch.inf)
+    waited = torch.zeros(len(heads[0]))
+    each_seed = torch.arange(len(seeds)).unsqueeze(1)
     for _ in range(epochs):
-        for batch in torch.randperm(rows, generator=generator).split(batch_size):
+        order = torch.stack([torch.randperm(rows, generator=generator) for generator in generators])
+        for batch in order.split(batch_size, dim=1):
+            x, y = (t["train"][:, each_seed, batch].flatten(0, 1) for t in (features, labels))
             optimizer.zero_grad()
-            _losses(task, _forward(heads, features["train"][:, batch]), labels["train"][batch]).sum().backward()
+            _losses(task, _forward(heads, x), y).sum().backward()
             optimizer.step()
             schedule.step()
         with torch.no_grad():
-            loss = _losses(task, _forward(heads, features["validation"]), labels["validation"])
+            x, y = (t["validation"].flatten(0, 1) for t in (features, labels))
+            loss = _losses(task, _forward(heads, x), y)
         better = (loss < best_loss) & (waited < patience)
         best_loss = torch.where(better, loss, best_loss)
         for kept, head in zip(best, heads, strict=True):
@@ -161,23 +136,29 @@ def train_heads(
         if (waited >= patience).all():
             break
     with torch.no_grad():
-        return {split: _forward(best, features[split]) for split in ("validation", "test")}
+        logits = {split: _forward(best, features[split].flatten(0, 1)) for split in ("validation", "test")}
+    return {split: values.view(settings, len(seeds), *values.shape[1:]) for split, values in logits.items()}
+
+
+def _initial_head(hidden: int, outputs: int, generator: torch.Generator) -> list[Tensor]:
+    """W1, b1, W2, b2 of a head as transformers initialises one; biases are `(1, width)`."""
+    first, second = (torch.empty(width, hidden).normal_(0, 0.02, generator=generator) for width in (hidden, outputs))
+    return [first, torch.zeros(1, hidden), second, torch.zeros(1, outputs)]
 
 
 def _forward(heads: Sequence[Tensor], x: Tensor) -> Tensor:
-    """tanh(x W1 + b1) W2 + b2 of each setting: `(settings, rows, hidden)` to `(settings, rows, outputs)`.
+    """tanh(x W1 + b1) W2 + b2 of each head: `(heads, rows, hidden)` to `(heads, rows, outputs)`.
 
-    Choices are scored alike, by one output: `(settings, rows, choices, hidden)` to `(settings, rows, choices)`.
+    Choices are scored alike, by one output: `(heads, rows, choices, hidden)` to `(heads, rows, choices)`.
     """
     w1, b1, w2, b2 = heads
-    hidden = torch.tanh(torch.baddbmm(b1.unsqueeze(1), x.flatten(1, -2), w1.mT))
-    logits = torch.baddbmm(b2.unsqueeze(1), hidden, w2.mT)
+    hidden = torch.tanh(torch.baddbmm(b1, x.flatten(1, -2), w1.mT))
+    logits = torch.baddbmm(b2, hidden, w2.mT)
     return logits.view(x.shape[:-1]) if x.dim() == 4 else logits
 
 
 def _losses(task: Task, logits: Tensor, labels: Tensor) -> Tensor:
-    """Mean loss of each setting, `(settings,)`: cross-entropy (of each class if multi-label), or squared error."""
-    labels = labels.expand(len(logits), *labels.shape)
+    """Mean loss of each head, `(heads,)`: cross-entropy (of each class if multi-label), or squared error."""
     if task.kind == "multi_label":
         return F.binary_cross_entropy_with_logits(logits, labels, reduction="none").mean((1, 2))
     if task.kind == "regression":

@@ -1,0 +1,122 @@
+"""The vectors that a head reads, for many settings of the coefficients on the same frozen source adapters."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+
+import numpy as np
+import torch
+from datasets import Dataset
+from torch import Tensor, nn
+from transformers import PreTrainedTokenizerBase
+
+from ..composition import ScaLearn
+from ..composition.reading import transfer_layers
+from ..tasks import Task
+from ..tasks.encoding import collator
+
+BATCH_SIZE = 64
+
+
+@torch.no_grad()
+def scaled_features(
+    model: nn.Module,
+    block: ScaLearn,
+    settings: Sequence[Sequence[float]],
+    task: Task,
+    tokenizer: PreTrainedTokenizerBase,
+    rows: Dataset,
+) -> Tensor:
+    """Return the last layer's first-token vectors under each setting of a block's fixed coefficients.
+
+    Each batch is tokenised and padded once, and what lies below the first transfer layer runs once: no coefficient
+    bears on it. Features are taken in evaluation mode.
+
+    Args:
+        model: an encoder whose active setup is `block`, with fixed coefficients; they end as the last of `settings`.
+        settings: one coefficient per source each.
+        rows: encoded rows of `task`.
+
+    Returns:
+        `(settings, rows, hidden)`, of a multiple-choice task `(settings, rows, choices, hidden)`, in the order of
+        `rows`, on the CPU.
+    """
+    model.eval()
+    layers = [layer for _, _, layer in transfer_layers(model, block)]
+    values = [torch.tensor(setting, device=model.device).unsqueeze(1) for setting in settings]
+    collate = collator(task, tokenizer)
+    names = [name for name in tokenizer.model_input_names if name in rows.column_names]
+    inputs = rows.select_columns([*names, "labels"])
+    choices = (task.num_labels,) if task.kind == "multiple_choice" else ()
+    features = torch.empty(len(settings), len(rows), *choices, model.config.hidden_size)
+    order = np.argsort(rows["length"][:])[::-1]
+    below: list[nn.Module] | None = None
+    for start in range(0, len(rows), BATCH_SIZE):
+        batch = order[start : start + BATCH_SIZE]
+        encoded = collate([inputs[int(row)] for row in batch])
+        encoded = {name: encoded[name].flatten(0, -2).to(model.device) for name in names}
+        if below is None:
+            below = modules_below(model, block, encoded)
+        with each_once(below):
+            for number, value in enumerate(values):
+                for layer in layers:
+                    layer.omega.copy_(value)
+                hidden = model.base_model(**encoded).last_hidden_state[:, 0].float().cpu()
+                features[number, batch.copy()] = hidden.view(len(batch), *features.shape[2:])
+    return features
+
+
+@torch.no_grad()
+def modules_below(model: nn.Module, block: ScaLearn, inputs: dict[str, Tensor]) -> list[nn.Module]:
+    """Return the modules of an encoder that have done their work before the block's first transfer layer begins.
+
+    They are found in one forward pass; modules that it runs more than once, or that run by a `forward` of their own
+    instance, are left out.
+    """
+    first = transfer_layers(model, block)[0][1]
+    compose = first.bottleneck_layer_forward
+    done: list[nn.Module] = []
+    runs: Counter[nn.Module] = Counter()
+    reached = False
+
+    def begin(*arguments, **more) -> Tensor:
+        nonlocal reached
+        reached = True
+        return compose(*arguments, **more)
+
+    def ends(module: nn.Module, *_) -> None:
+        runs[module] += 1
+        if not reached:
+            done.append(module)
+
+    with ExitStack() as undo:
+        first.bottleneck_layer_forward = begin
+        undo.callback(delattr, first, "bottleneck_layer_forward")
+        for module in model.base_model.modules():
+            undo.callback(module.register_forward_hook(ends).remove)
+        model.base_model(**inputs)
+    return [module for module in done if runs[module] == 1 and "forward" not in vars(module)]
+
+
+@contextmanager
+def each_once(modules: Sequence[nn.Module]) -> Iterator[None]:
+    """Let each module compute once while the context lasts, and give that output again whenever it is called."""
+    outputs: dict[nn.Module, object] = {}
+
+    def remember(module: nn.Module, forward) -> None:
+        def once(*arguments, **more):
+            if module not in outputs:
+                outputs[module] = forward(*arguments, **more)
+            return outputs[module]
+
+        module.forward = once
+
+    for module in modules:
+        remember(module, module.forward)
+    try:
+        yield
+    finally:
+        for module in modules:
+            del module.forward
