@@ -7,8 +7,9 @@ from adapters import BnConfig
 from torch import nn
 
 from .block import ScaLearn
-from .layer import output_scaling, spread, stack_projections, why_not_plain
+from .layer import why_not_plain
 from .reading import transfer_layers
+from .stacking import output_scaling, spread, stack_projections
 
 
 def fold(model: nn.Module, setup: ScaLearn, name: str) -> None:

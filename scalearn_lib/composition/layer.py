@@ -10,6 +10,7 @@ from adapters.methods.modeling import Adapter
 from torch import Tensor, nn
 
 from .config import ScaLearnConfig
+from .stacking import KeptStack, output_scaling, spread
 
 
 class ScaLearnLayer(nn.Module):
@@ -26,6 +27,7 @@ class ScaLearnLayer(nn.Module):
         self.config, self.sources = config, list(sources)
         self.path = "not run yet"
         self._other = None
+        self._stack = KeptStack()
         options = {"device": like.device, "dtype": like.dtype}
         if config.fixed is not None:
             self.register_buffer("omega", torch.tensor(config.fixed, **options).unsqueeze(1))
@@ -83,7 +85,7 @@ class ScaLearnLayer(nn.Module):
             hidden: the adapters' input h, `(batch, tokens, hidden)`.
             adapters: the sources, for which `why_not_fused` gave no reason.
         """
-        down, down_bias, up, up_bias = stack_projections(adapters)
+        down, down_bias, up, up_bias = self._stack.get(adapters)
         omega = omega * output_scaling(adapters)
         z = adapters[0].non_linearity(F.linear(hidden, down, down_bias))
         widths = [adapter.adapter_up.in_features for adapter in adapters]
@@ -92,35 +94,6 @@ class ScaLearnLayer(nn.Module):
         else:
             up = up * spread(omega, widths)
         return F.linear(z, up, (omega * up_bias).sum(0))
-
-
-def spread(omega: Tensor, widths: Sequence[int]) -> Tensor:
-    """Return ω repeated over the columns of the stacked up-projections: `(hidden or 1, sum of widths)`."""
-    if len(set(widths)) == 1:
-        return omega.t().unsqueeze(-1).expand(-1, -1, widths[0]).flatten(1)
-    return torch.cat([row.unsqueeze(-1).expand(-1, width) for row, width in zip(omega, widths, strict=True)], 1)
-
-
-def stack_projections(adapters: Sequence[Adapter]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Return D `(R, hidden)`, its bias `(R,)`, U `(hidden, R)` and the biases b `(sources, hidden)`; R = all widths."""
-    downs, ups = [a.adapter_down[0] for a in adapters], [a.adapter_up for a in adapters]
-    return (
-        torch.cat([linear.weight for linear in downs]),
-        torch.cat([linear.bias for linear in downs]),
-        torch.cat([linear.weight for linear in ups], 1),
-        torch.stack([linear.bias for linear in ups]),
-    )
-
-
-def output_scaling(adapters: Sequence[Adapter]) -> Tensor | float:
-    """Return the factors that the adapters put on their own outputs, `(sources, hidden or 1)`, or 1.0 if all are 1."""
-    factors = [adapter.scaling for adapter in adapters]
-    if all(isinstance(factor, float) for factor in factors):
-        if all(factor == 1.0 for factor in factors):
-            return 1.0
-    bias = adapters[0].adapter_up.bias
-    width = max(factor.numel() if isinstance(factor, Tensor) else 1 for factor in factors)
-    return torch.stack([torch.as_tensor(f, device=bias.device, dtype=bias.dtype).expand(width) for f in factors])
 
 
 def why_not_plain(adapters: Sequence[Adapter]) -> str | None:

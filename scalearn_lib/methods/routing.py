@@ -22,7 +22,8 @@ from adapters.methods.modeling import Adapter
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ..composition.layer import stack_projections, why_not_plain
+from ..composition.layer import why_not_plain
+from ..composition.stacking import stack_projections
 from ..errors import UserError
 from ..tasks import Task
 from .base import add_head
