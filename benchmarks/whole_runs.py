@@ -1,0 +1,139 @@
+"""Whole runs: where the seconds of a short run go, and many runs in one process against a process for each.
+
+    .venv/bin/python benchmarks/whole_runs.py --json outputs/benchmarks/whole_runs.json
+
+Few-shot runs of the four ScaLearn variants on a task of the offline suite. Their source adapters are trained first,
+once, and do not count. Of the processes a sample is timed, spread over the grid; their results must be those of the
+one process, bit for bit.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import measure
+import numpy as np
+import pandas as pd
+import seaborn as sns
+import torch
+
+from scalearn_lib.study import Run, execute, execute_all
+
+METHODS = ("scalearn", "scalearn_uniform", "scalearn_pp", "scalearn_uniform_pp")
+OUTCOME = ("test", "validation", "selected_step", "steps", "history")
+STARTED = """
+import json, sys, time
+began = time.perf_counter()
+from scalearn_lib.study import Run, execute
+from scalearn_lib.study.execution import encoded
+from scalearn_lib.tasks import get_task
+from pathlib import Path
+imported = time.perf_counter()
+spec, output = json.loads(sys.argv[1]), Path(sys.argv[2])
+encoded(get_task(spec["suite"], spec["task"]), spec["encoder"])
+data = time.perf_counter()
+execute(Run(**spec), output)
+print(json.dumps([imported - began, data - imported, time.perf_counter() - data]))
+"""
+
+
+def alone(run: Run, output: Path, threads: int) -> tuple[float, list[float]]:
+    """Carry a run out in a process of its own; return its seconds, and those of import, data and run."""
+    spec = {key: value for key, value in run.spec().items() if key != "overrides"}
+    began = time.perf_counter()
+    done = subprocess.run(
+        [sys.executable, "-c", STARTED, json.dumps(spec), str(output)],
+        check=True,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": str(threads)},
+    )
+    return time.perf_counter() - began, json.loads(done.stdout.splitlines()[-1])
+
+
+def main() -> None:
+    parser = measure.parser(__doc__, seeds=10, sample=8, k=4)
+    parser.add_argument("--task", default="tweet")
+    parser.add_argument("--encoder", default="minilm")
+    parser.add_argument("--budget", default="quick")
+    parser.add_argument("--output", type=Path, help="where source adapters lie or will lie (default: a new folder)")
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
+    with tempfile.TemporaryDirectory() as scratch:
+        figures(arguments, Path(scratch))
+
+
+def figures(arguments, scratch: Path) -> None:
+    """Measure and report."""
+    options = {"encoder": arguments.encoder, "k": arguments.k, "budget": arguments.budget}
+    runs = [Run("offline", arguments.task, m, seed=s, **options) for s in range(arguments.seeds) for m in METHODS]
+    stored = arguments.output or scratch / "sources"
+    sources = list(dict.fromkeys(source for run in runs for source in run.sources().values()))
+    execute_all(sources, stored)
+    together, apart = scratch / "together", scratch / "apart"
+    for output in (together, apart):
+        for source in sources:
+            link = source.folder(output)
+            link.parent.mkdir(parents=True, exist_ok=True)
+            link.symlink_to(source.folder(stored).resolve())
+
+    sample = [runs[int(i)] for i in np.linspace(0, len(runs) - 1, min(arguments.sample, len(runs))).round()]
+    half = len(sample) // 2
+    processes = [alone(run, apart, arguments.threads) for run in sample[:half]]  # half before, half after
+    began = time.perf_counter()
+    results = [execute(run, together) for run in runs]
+    one_process = time.perf_counter() - began + float(np.median([p[1][0] for p in processes]))  # and its imports
+    processes += [alone(run, apart, arguments.threads) for run in sample[half:]]
+    for run in sample:
+        ours, theirs = execute(run, together), execute(run, apart)
+        differing = [key for key in OUTCOME if ours[key] != theirs[key]]
+        if differing:
+            raise SystemExit(f"{run} differs in {', '.join(differing)} between one process and its own.")
+
+    each = float(np.median([whole for whole, _ in processes]))
+    imports, data, run = np.median([parts for _, parts in processes], axis=0)
+    steps = {part: float(np.median([r["seconds"][part] for r in results])) for part in ("train", "test", "total")}
+    parts = {
+        "start of Python and imports": each - data - run,
+        "reading and tokenising": data,
+        "training, evaluation included": steps["train"],
+        "scoring on test": steps["test"],
+        "model, adapters, storing": steps["total"] - steps["train"] - steps["test"],
+    }
+    whole = pd.DataFrame({"seconds": parts}).round(2)
+    whole["share"] = (whole["seconds"] / whole["seconds"].sum()).round(3)
+    grid = pd.DataFrame({"seconds": {"one process": one_process, f"{len(runs)} processes": each * len(runs)}}).round(1)
+    ratio = each * len(runs) / one_process
+    targets = {f"{len(runs)} processes / one process": (ratio, ">=", 3.0)}
+    raw = {
+        "processes": [{"seconds": whole, "import": p[0], "data": p[1], "run": p[2]} for whole, p in processes],
+        "runs in one process": [r["seconds"] for r in results],
+        "equal bit for bit": [str(run) for run in sample],
+    }
+    tables = {"one run in a process of its own": whole, f"{len(runs)} runs": grid}
+    measure.report(arguments, tables, measure.verdicts(targets), raw, picture(whole, ratio, len(runs)))
+
+
+def picture(parts: pd.DataFrame, ratio: float, runs: int):
+    """Bars of where the seconds of one run go."""
+    measure.use_style()
+    figure, axes = plt.subplots(figsize=(8, 3))
+    sns.barplot(
+        parts.reset_index(names="part"), x="seconds", y="part", color=sns.color_palette("colorblind")[0], ax=axes
+    )
+    axes.bar_label(axes.containers[0], fmt="%.1f s", padding=3)
+    axes.margins(x=0.12)
+    axes.set(ylabel="", xlabel="seconds of a run in a process of its own",
+             title=f"{runs} short runs in one process are {ratio:.1f} times faster than {runs} processes")  # fmt: skip
+    return figure
+
+
+if __name__ == "__main__":
+    main()
