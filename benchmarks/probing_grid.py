@@ -70,25 +70,24 @@ def one_probe(task, data, encoder: str, sources: dict[str, Path], setting, seed:
         p[None].requires_grad_() for p in probing._initial_head(model.config.hidden_size, task.num_labels, generator)
     ]
     optimizer = torch.optim.AdamW(head, lr=3e-4, weight_decay=0.0, fused=True)
-    count, best, best_loss, waited = len(labels["train"]), None, float("inf"), 0
+    count, best, losses = len(labels["train"]), None, []
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 1 - step / (30 * -(-count // 32)))
-    for epoch in range(1, 31):
+    for _ in range(30):
         for rows in torch.randperm(count, generator=generator).split(32):
             optimizer.zero_grad()
             loss_of(encode("train", rows.tolist()), labels["train"][rows]).backward()
             optimizer.step()
             schedule.step()
         with torch.no_grad():
-            loss = loss_of(whole("validation"), labels["validation"]).item()
-        waited = 0 if loss < best_loss else waited + 1
-        if loss < best_loss:
-            best, best_loss = [p.detach().clone() for p in head], loss
-        if waited >= 5:
+            losses.append(loss_of(whole("validation"), labels["validation"]).item())
+        if min(losses) not in losses[:-1]:
+            best = [p.detach().clone() for p in head]
+        if len(losses) - 1 - losses.index(min(losses)) >= 5:
             break
     head = best
     with torch.no_grad():
         logits = probing._forward(head, whole("test")[None])[0]
-    return score(task, logits.numpy(), labels["test"].numpy(), data["test"])[task.metric], epoch
+    return score(task, logits.numpy(), labels["test"].numpy(), data["test"])[task.metric], len(losses)
 
 
 def main() -> None:
