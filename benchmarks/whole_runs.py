@@ -88,7 +88,7 @@ def figures(arguments, scratch: Path) -> None:
     half = len(sample) // 2
     processes = [alone(run, apart, arguments.threads) for run in sample[:half]]  # half before, half after
     began = time.perf_counter()
-    results = [execute(run, together) for run in runs]
+    results = execute_all(runs, together)
     one_process = time.perf_counter() - began + float(np.median([p[1][0] for p in processes]))  # and its imports
     processes += [alone(run, apart, arguments.threads) for run in sample[half:]]
     for run in sample:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import gc
 import hashlib
 import json
 import resource
@@ -68,6 +69,7 @@ def execute_all(runs: Iterable[Run], output: Path | None = None) -> list[dict[st
 
     Source adapters come first, so that the bar counts every run once.
     """
+    gc.freeze()  # each run ends in a search for garbage, which need not go through all imported modules again
     wanted = list(dict.fromkeys(runs))
     every = list(dict.fromkeys([source for run in wanted for source in run.sources().values()] + wanted))
     results = {}

@@ -17,7 +17,17 @@ from ..methods import Method
 from ..tasks import Task
 from ..tasks.encoding import collator
 from .budget import Budget
-from .training import KeepBest, Outcome, Watch, by_length, logged, optimizer_for, test_scores, training_arguments
+from .training import (
+    KeepBest,
+    Outcome,
+    Watch,
+    by_length,
+    count_no_flops,
+    logged,
+    optimizer_for,
+    test_scores,
+    training_arguments,
+)
 
 TEMPERATURE = 10
 """Of the draw of tasks (paper, appendix): the chance of a task with n examples is proportional to n ** (1 / 10)."""
@@ -174,6 +184,7 @@ def train_jointly(
             optimizers=(optimizer_for(model, method, budget), None),
         )
         trainer.remove_callback(PrinterCallback)  # Watch shows the same in one line
+        count_no_flops(trainer)
         started = time.perf_counter()
         try:
             trainer.train()

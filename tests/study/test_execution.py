@@ -63,6 +63,22 @@ def test_same_seed_same_numbers_and_another_seed_others(tmp_path: Path) -> None:
     assert other["test"]["loss"] != first["test"]["loss"]
 
 
+def test_runs_that_share_a_process_equal_runs_of_their_own(tmp_path: Path) -> None:
+    few = Run("toy", "toy_score", "scalearn", "tiny", k=4, budget="smoke")
+    runs = [few, replace(few, method="adapter_fusion"), replace(few, method="full"), replace(few, seed=1)]
+    orders = {"forwards": execute_all(runs, tmp_path / "a"), "backwards": execute_all(runs[::-1], tmp_path / "b")[::-1]}
+    code = f"from scalearn_lib.study import Run, execute; execute({runs[-1]!r}, __import__('pathlib').Path('alone'))"
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, timeout=300, cwd=tmp_path)
+    orders["alone"] = [*orders["forwards"][:-1], execute(runs[-1], tmp_path / "alone")]
+    for results in orders.values():
+        for one, other in zip(orders["forwards"], results, strict=True):
+            for key in ("test", "validation", "history", "selected_step"):
+                assert one[key] == other[key]
+            assert {n: h for n, h in one["files"].items() if n.endswith("safetensors")} == {
+                n: h for n, h in other["files"].items() if n.endswith("safetensors")
+            }
+
+
 @pytest.fixture(scope="module")
 def wide(tmp_path_factory: pytest.TempPathFactory) -> str:
     """A random encoder of width 64: Compacter does not fit into tiny's 32."""
