@@ -6,14 +6,14 @@ INSTALLED_LAB := .venv/.installed-lab
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:  # half a .venv is made again
-.PHONY: help demo glue test lint lab reference clean
+.PHONY: help demo glue test lint lab bench reference clean
 
 HUB ?= ../shared/hub
 GLUE_TASKS := sst2 stsb mrpc rte cola
 GLUE_METHODS := adapter adapter_fusion scalearn scalearn_uniform scalearn_pp scalearn_uniform_pp
 
 help:  ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z%-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: $(INSTALLED)  ## fetch data and encoder once, run the five notebooks, print the table
 	@$(BIN)/scalearn fetch
@@ -39,6 +39,13 @@ lint: $(INSTALLED)  ## linter and format check only
 
 lab: $(INSTALLED_LAB)  ## open the notebooks in JupyterLab
 	cd notebooks && ../$(BIN)/jupyter lab
+
+BENCHMARKS := stage2_step source_count inference memory batches whole_runs probing_grid kept_stack
+
+bench: $(addprefix bench-,$(BENCHMARKS))  ## measure speed and memory, one after the other, into outputs/benchmarks (an hour)
+
+bench-%: $(INSTALLED)  ## one of them: bench-stage2_step, bench-memory, ...; see benchmarks/NOTES.md
+	$(BIN)/python benchmarks/$*.py --json outputs/benchmarks/$*.json
 
 reference:  ## keep the small result files of demo and glue under outputs/reference, print the README's tables
 	rm -rf outputs/reference/offline outputs/reference/glue

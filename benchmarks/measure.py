@@ -168,7 +168,7 @@ def dots(values: Mapping[str, Mapping[str, list[float]]], reference: str, title:
         for place, name in enumerate(names):
             median = part.loc[part["what"] == name, "ratio"].median()
             axis.annotate(f"{median:.2f}", (median, place), (0, 7), textcoords="offset points", ha="center", fontsize=9)
-        axis.set(xlabel=label, ylabel="", xscale="log" if part["ratio"].max() > 4 else "linear")
+        axis.set(xlabel=label, ylabel="")
         axis.set_title(group, fontsize=11)
         axis.margins(x=0.12)
     figure.suptitle(title, x=0.01, ha="left", fontsize=13)

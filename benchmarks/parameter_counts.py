@@ -1,6 +1,6 @@
 """Parameters that each method learns on RoBERTa-base with the eight GLUE tasks: by formula, and counted.
 
-    .venv/bin/python benchmarks/parameter_counts.py --json outputs/parameter_counts.json
+    .venv/bin/python benchmarks/parameter_counts.py --json outputs/reference/parameter_counts.json
 
 The encoder has RoBERTa-base's configuration and random weights, so nothing is downloaded; so have the source adapters.
 The target of single-task and two-stage methods is rte. Heads are two-layer heads on the first token, counted apart.
@@ -11,14 +11,16 @@ from __future__ import annotations
 
 import argparse
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pandas as pd
 from adapters import RobertaAdapterModel
+from torch import nn
 from transformers import RobertaConfig
 
 from scalearn_lib.methods import METHODS, Method, trainable_parameters, transfer_parameters
+from scalearn_lib.methods.soup import AdapterSoup
 from scalearn_lib.tasks import Task, get_suite, get_task
 
 ROBERTA_BASE = {"vocab_size": 50265, "max_position_embeddings": 514, "type_vocab_size": 1}
@@ -78,6 +80,13 @@ def count(method: Method, sources: dict[str, Path], model: RobertaAdapterModel) 
     return row
 
 
+class EvenSoup(AdapterSoup):
+    """AdapterSoup with even weights: a random encoder has no meaningful embeddings, and they bear on no count."""
+
+    def weights(self, model: nn.Module, task: Task, sources: Mapping[str, Path]) -> dict[str, float]:
+        return dict.fromkeys(list(sources)[: self.top_k], 1 / self.top_k)
+
+
 def random_model() -> RobertaAdapterModel:
     """RoBERTa-base with random weights."""
     return RobertaAdapterModel(RobertaConfig(**ROBERTA_BASE))
@@ -94,7 +103,8 @@ def main(make: Callable[[], RobertaAdapterModel] = random_model) -> None:
             sources[task.name] = Path(folder) / task.name
             METHODS["adapter"].prepare(model, [task], {})
             model.save_adapter(str(sources[task.name]), task.name, use_safetensors=True)
-        table = pd.DataFrame([count(method, sources, make()) for method in METHODS.values()])
+        methods = METHODS | {"adapter_soup": EvenSoup()}
+        table = pd.DataFrame([count(method, sources, make()) for method in methods.values()])
     with pd.option_context("display.width", None, "display.max_columns", None):
         print(table.to_string(index=False, formatters=dict.fromkeys(table.columns[2:], "{:,}".format)))
     if arguments.json:

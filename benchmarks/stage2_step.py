@@ -61,7 +61,8 @@ def main() -> None:
         targets[f"{shape}: AdapterFusion / scalearn"] = (ratio["AdapterFusion"] / ratio["scalearn"], ">=", 2.5)
         if measure.DEVICE == "cuda":
             targets[f"{shape}: loop / scalearn"] = (ratio["loop"] / ratio["scalearn"], ">=", 2.0)
-    title = "A ScaLearn step costs little more than the frozen encoder's own forward and backward"
+    ratios = " and ".join(f"{frame['/ floor']['scalearn']:.2f}" for frame in tables.values())
+    title = f"A ScaLearn step takes {ratios} times the frozen encoder's own forward and backward"
     figure = measure.dots(taken, "floor", title, "time of a step / floor")
     measure.report(arguments, tables, measure.verdicts(targets), {"seconds": taken, "paths": paths}, figure)
 
