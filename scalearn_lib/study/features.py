@@ -10,14 +10,13 @@ import numpy as np
 import torch
 from datasets import Dataset
 from torch import Tensor, nn
+from tqdm.auto import tqdm
 from transformers import PreTrainedTokenizerBase
 
 from ..composition import ScaLearn
 from ..composition.reading import transfer_layers
 from ..tasks import Task
-from ..tasks.encoding import collator
-
-BATCH_SIZE = 64
+from ..tasks.encoding import EVALUATION_BATCH, collator
 
 
 @torch.no_grad()
@@ -52,9 +51,11 @@ def scaled_features(
     choices = (task.num_labels,) if task.kind == "multiple_choice" else ()
     features = torch.empty(len(settings), len(rows), *choices, model.config.hidden_size)
     order = np.argsort(rows["length"][:])[::-1]
+    size = EVALUATION_BATCH.get(model.device.type, EVALUATION_BATCH["cpu"])
     below: list[nn.Module] | None = None
-    for start in range(0, len(rows), BATCH_SIZE):
-        batch = order[start : start + BATCH_SIZE]
+    title = f"encoding {len(rows)} examples, {len(settings)} settings"
+    for start in tqdm(range(0, len(rows), size), desc=title, leave=False, disable=None):
+        batch = order[start : start + size]
         encoded = collate([inputs[int(row)] for row in batch])
         encoded = {name: encoded[name].flatten(0, -2).to(model.device) for name in names}
         if below is None:

@@ -26,7 +26,7 @@ from transformers import (
 
 from ..methods import Method
 from ..tasks import Task
-from ..tasks.encoding import collator
+from ..tasks.encoding import EVALUATION_BATCH, collator
 from ..tasks.metrics import score
 from .budget import Budget
 
@@ -201,7 +201,7 @@ def training_arguments(
         seed=seed,
         data_seed=seed,
         per_device_train_batch_size=budget.batch_size,
-        per_device_eval_batch_size=64,
+        per_device_eval_batch_size=EVALUATION_BATCH["cuda" if torch.cuda.is_available() else "cpu"],
         learning_rate=budget.learning_rate,
         lr_scheduler_type="linear",
         max_steps=steps,
