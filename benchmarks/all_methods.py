@@ -1,6 +1,6 @@
 """Every method on every task of a suite: scores, tasks on which it beats the trivial baseline, time and peak memory.
 
-    .venv/bin/python benchmarks/all_methods.py --json outputs/all_methods.json
+    .venv/bin/python benchmarks/all_methods.py --json outputs/reference/all_methods.json
 
 Each method has a process of its own, so that the peak memory is its own; source adapters are made first, by the method
 `adapter`, and a run that is stored already is read. Seconds and memory are those that the runs stored, so they say what
@@ -19,6 +19,8 @@ import pandas as pd
 
 from scalearn_lib.methods import METHODS
 from scalearn_lib.paths import output_dir
+from scalearn_lib.study import Run
+from scalearn_lib.study.result import RESULT
 from scalearn_lib.study.tables import suite_results
 from scalearn_lib.tasks import get_suite
 
@@ -29,16 +31,20 @@ def main() -> None:
     parser.add_argument("--encoder", default="minilm")
     parser.add_argument("--budget", default="quick")
     parser.add_argument("--methods", nargs="+", default=list(METHODS), help="default: all")
-    parser.add_argument("--output", type=Path, default=output_dir())
+    parser.add_argument("--output", type=Path, default=output_dir() / "all_methods")
     parser.add_argument("--json", type=Path, help="also write the table here")
     arguments = parser.parse_args()
+    tasks = get_suite(arguments.suite).tasks
     common = ["--encoder", arguments.encoder, "--budget", arguments.budget, "--output", str(arguments.output)]
     for method in sorted(arguments.methods, key=lambda name: name != "adapter"):  # what others build on comes first
+        runs = [Run(arguments.suite, task.name, method, arguments.encoder, budget=arguments.budget) for task in tasks]
+        if all((run.folder(arguments.output) / RESULT).exists() for run in runs):
+            continue  # starting a process only to find that takes seconds
         command = [sys.executable, "-m", "scalearn_lib.cli", "run", arguments.suite, method, "all", *common]
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
     where = {"encoder": arguments.encoder, "budget": arguments.budget, "k": None, "overrides": "{}"}
     results = suite_results(arguments.output, arguments.suite, **where)
-    baselines = {task.name: task.baseline() for task in get_suite(arguments.suite).tasks}
+    baselines = {task.name: task.baseline() for task in tasks}
     rows = []
     for name in arguments.methods:
         runs = results[(results["method"] == name) & (results["seed"] == 0)].set_index("task")
@@ -53,6 +59,7 @@ def main() -> None:
     table = pd.DataFrame(rows)
     baseline = {"method": "majority or mean", **{task: round(100 * score, 1) for task, score in baselines.items()}}
     table = pd.concat([table, pd.DataFrame([baseline])], ignore_index=True)
+    table = table.astype({"parameters": "Int64", "seconds": "Int64"})
     with pd.option_context("display.width", None, "display.max_columns", None):
         print(table.to_string(index=False, na_rep=""))
     if arguments.json:

@@ -1,7 +1,8 @@
-"""The README's tables are what the stored results say."""
+"""The tables of README and docs are what the stored results say."""
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
@@ -21,3 +22,23 @@ def test_the_table_is_made_from_stored_results(suite: str, budget: str, marker: 
     for method, cells in shown.iterrows():
         assert [cell.strip() for cell in rows[method].split("|")] == [*cells], method
     assert len(shown) == 6 == len(rows) - 2  # heading and rule
+
+
+@pytest.mark.parametrize(
+    ("marker", "file", "columns"),
+    [
+        ("parameters", "parameter_counts.json", ["formula", "counted", "with heads"]),
+        ("scores", "all_methods.json", ["movie", "nyt", "dialog", "average", "beats baseline", "parameters"]),
+    ],
+)
+def test_the_tables_of_methods_are_the_stored_ones(marker: str, file: str, columns: list[str]) -> None:
+    section = (ROOT / "docs" / "methods.md").read_text().split(f"<!-- {marker} -->\n")[1].split("\n\n")[0]
+    heading, _, *lines = ([cell.strip() for cell in line.strip("|").split("|")] for line in section.splitlines())
+    stored = json.loads((ROOT / "outputs" / "reference" / file).read_text())
+    assert [line[0] for line in lines] == [row["method"] for row in stored]
+    for line, row in zip(lines, stored, strict=True):
+        shown = dict(zip(heading, line, strict=True))
+        for column in columns:
+            value = row[column]
+            text = f"{value:,}" if isinstance(value, int) else "" if value is None else str(value)
+            assert shown["parameters" if column == "counted" else column] == text
