@@ -32,7 +32,7 @@ glue: $(INSTALLED)  ## the GLUE table of the README: five tasks of a mirror fold
 test: export OMP_NUM_THREADS = 1
 test: export TOKENIZERS_PARALLELISM = false
 test: export HF_HUB_OFFLINE = 1
-test: lint  ## linter, format check and tests; needs neither data nor network
+test: lint $(INSTALLED_COURSE)  ## linter, format check and tests; needs neither data nor network
 	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 lint: $(INSTALLED)  ## linter and format check only

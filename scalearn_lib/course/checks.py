@@ -91,7 +91,7 @@ def given(namespace: dict[str, object], **functions: object) -> Iterator[None]:
 
 
 def library_sum(omega: Tensor, outputs: Tensor) -> Tensor:
-    """Return Σ_t ω_t ⊙ o_t, `(batch, tokens, hidden)`, as the library computes it from `(sources, batch, tokens, hidden)`."""
+    """Return Σ_t ω_t ⊙ o_t as the library computes it, from outputs `(sources, batch, tokens, hidden)`."""
     sources = [str(number) for number in range(len(omega))]
     config = ScaLearnConfig(uniform=omega.shape[1] == 1)
     return ScaLearnLayer(config, sources, outputs.shape[-1], omega).loop(omega, list(outputs))

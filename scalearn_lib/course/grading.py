@@ -35,8 +35,8 @@ class Marks:
 
     Args:
         student, assignment: whose, and of what.
-        points: points by name of the cell: got, possible, and the sentence that explains what is missing. Points got are
-            `None` where a person has to decide.
+        points: points by name of the cell: got, possible, and the sentence that explains what is missing. Points got
+            are `None` where a person has to decide.
         by_hand: names of the cells that a person grades.
         notes: what was put right, stopped or refused.
         error: why it could not be graded at all; its marks are 0 then.
@@ -78,8 +78,8 @@ class ContainedExecute(NbGraderPreprocessor):
 def grade(submissions: Path, source: Path, root: Path, limits: Limits | None = None) -> list[Marks]:
     """Grade every submission below `submissions`, and write `marks.csv` and `feedback/` into `root`.
 
-    A submission is `STUDENT/ASSIGNMENT/ASSIGNMENT.ipynb`. The gradebook in `root` keeps what was graded by hand: grading
-    again takes it over. Nothing is written into `submissions` or `source`.
+    A submission is `STUDENT/ASSIGNMENT/ASSIGNMENT.ipynb`. The gradebook in `root` keeps what was graded by hand:
+    grading again takes it over. Nothing is written into `submissions` or `source`.
 
     Raises:
         UserError: a folder is not as it must be.

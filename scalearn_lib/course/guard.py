@@ -1,7 +1,7 @@
 """Limits that a process puts on itself, for good, before it runs a student's code (Linux).
 
-Three layers. The kernel's resource limits bound memory, processor time and the size of files. Landlock, where this Linux
-has it (5.13 and newer), keeps the process and all that it starts from writing outside its folder, from reading what it
+Three layers. Resource limits bound memory, processor time and the size of files. Landlock, where this Linux has it (5.13
+and newer), keeps the process and all that it starts from writing outside its folder, from reading what it
 was not given, and from opening TCP connections. An audit hook in Python refuses the same things, programs too, with a
 sentence, and notes them for the report. The hook alone stops accidents, not an attacker: code that goes around Python
 goes around it. See docs/teaching.md.
@@ -87,12 +87,8 @@ def landlock(writable: Sequence[Path], readable: Sequence[Path]) -> bool:
     return True
 
 
-_CHANGES = {
-    **dict.fromkeys(
-        ("os.remove", "os.rmdir", "os.mkdir", "os.truncate", "os.chmod", "os.chown", "shutil.rmtree"), (0,)
-    ),
-    **dict.fromkeys(("os.rename", "os.link", "os.symlink"), (0, 1)),
-}
+_ONE_PATH = "os.remove os.rmdir os.mkdir os.truncate os.chmod os.chown shutil.rmtree".split()
+_CHANGES = dict.fromkeys(_ONE_PATH, (0,)) | dict.fromkeys(("os.rename", "os.link", "os.symlink"), (0, 1))
 """Which arguments of an audit event are paths that it changes."""
 _PROGRAMS = {"os.system", "os.exec", "os.fork", "os.forkpty", "os.posix_spawn", "os.spawn", "pty.spawn"}
 _NETWORK = {"socket.connect", "socket.sendto", "socket.getaddrinfo", "socket.gethostbyname"}

@@ -19,8 +19,8 @@ def grade_id(cell: NotebookNode) -> str | None:
 def repair(submitted: NotebookNode, release: NotebookNode) -> tuple[NotebookNode, list[str]]:
     """Return the notebook to grade, and sentences on what was put right.
 
-    Cells of the release come back where they are missing, and the grader's cells where they were changed. An answer cell
-    that is missing stays empty: what it was to define may stand in a cell of the student's own, which is kept.
+    Cells of the release come back where they are missing, and the grader's cells where they were changed. An answer
+    cell that is missing stays empty: what it was to define may stand in a cell of the student's own, which is kept.
     """
     notes: list[str] = []
     known = {grade_id(cell): cell for cell in release.cells if grade_id(cell)}

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pandas as pd
 
+from .. import scaling_coefficients
 from ..methods import get_method
 from ..paths import output_dir
-from ..study import Run, execute_all, load_results, load_trained
-from ..study.execution import execute
+from ..study import Run, execute, execute_all, load_results, load_trained
 from ..study.probing import probe, probing_data
 from ..tasks import get_task
 
@@ -70,12 +70,9 @@ def store_few_shot(folder: Path, output: Path) -> None:
         metric = result["metric"]
         scores.append(row | {"validation": result["validation"][metric], "test": result["test"][metric]})
         if run.method in VARIANTS:
-            from .. import scaling_coefficients
-
             omega = scaling_coefficients(load_trained(run, output), run.method).mean(["layer", "hidden"])
             omegas += [
-                row | {"source": s, "omega": float(value)}
-                for s, value in zip(omega.source.values, omega.values, strict=True)
+                row | {"source": name, "omega": float(omega.sel(source=name))} for name in omega["source"].values
             ]
     frame = pd.DataFrame(scores).round(4)
     _write(frame.drop(columns="test"), folder / "choices.csv")
