@@ -1,7 +1,7 @@
 """Limits that a process puts on itself, for good, before it runs a student's code (Linux).
 
-Three layers. Resource limits bound memory, processor time and the size of files. Landlock, where this Linux has it (5.13
-and newer), keeps the process and all that it starts from writing outside its folder, from reading what it
+Three layers. Resource limits bound memory, processor time and the size of files. Landlock, where this Linux has it
+(5.13 and newer), keeps the process and all that it starts from writing outside its folder, from reading what it
 was not given, and from opening TCP connections. An audit hook in Python refuses the same things, programs too, with a
 sentence, and notes them for the report. The hook alone stops accidents, not an attacker: code that goes around Python
 goes around it. See docs/teaching.md.
