@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
+import numpy as np
+import pandas as pd
 import torch
 from torch import Tensor
 
@@ -100,3 +102,46 @@ def library_sum(omega: Tensor, outputs: Tensor) -> Tensor:
 def library_layer_output(h: Tensor, omega: Tensor, outputs: Tensor) -> Tensor:
     """Return a layer's hidden states after its sources, by the library's sum."""
     return h + library_sum(omega, outputs)
+
+
+def series(
+    result: object,
+    expected: pd.Series | pd.DataFrame,
+    what: str,
+    mistakes: Mapping[str, pd.Series | pd.DataFrame] | None = None,
+) -> None:
+    """Compare a student's pandas table with the right one, labels and their order included; see `compare`.
+
+    Raises:
+        AssertionError: `result` differs.
+    """
+    kind = type(expected)
+    assert isinstance(result, kind), f"{what}: a {kind.__name__} is expected, not {type(result).__name__}."
+
+    def same(one: pd.Series | pd.DataFrame, other: pd.Series | pd.DataFrame) -> bool:
+        labels = one.shape == other.shape and all(list(a) == list(b) for a, b in zip(one.axes, other.axes, strict=True))
+        return labels and np.allclose(one.to_numpy(dtype=float), other.to_numpy(dtype=float), equal_nan=True)
+
+    if same(result, expected):
+        return
+    for sentence, wrong in (mistakes or {}).items():
+        assert not (isinstance(wrong, kind) and same(result, wrong)), f"{what}: {sentence}"
+    assert result.shape == expected.shape, f"{what}: shape {expected.shape} is expected, yours is {result.shape}."
+    raise AssertionError(f"{what}: labels or numbers differ from what is expected, and no known mistake explains it.")
+
+
+def close(result: object, expected: float, what: str, mistakes: Mapping[str, float] | None = None) -> None:
+    """Compare a student's number with the right one, to four digits; see `compare`.
+
+    Raises:
+        AssertionError: `result` differs.
+    """
+    try:
+        number = float(result)
+    except (TypeError, ValueError):
+        raise AssertionError(f"{what}: a number is expected, not {result!r}.") from None
+    if np.isclose(number, expected, rtol=1e-3, atol=1e-4):
+        return
+    for sentence, wrong in (mistakes or {}).items():
+        assert not np.isclose(number, wrong, rtol=1e-3, atol=1e-4), f"{what}: {sentence}"
+    raise AssertionError(f"{what}: {expected:.4g} is expected, yours is {number:.4g}.")
