@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import re
 import shutil
@@ -10,6 +11,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import nbgrader.api
 from nbgrader.apps import NbGraderAPI
 from nbgrader.coursedir import CourseDirectory
 from traitlets.config import Config
@@ -37,9 +39,14 @@ def course_api(config: Config) -> NbGraderAPI:
     programs = str(Path(sys.executable).parent)
     if programs not in os.environ.get("PATH", "").split(os.pathsep):  # nbgrader calls alembic by its name
         os.environ["PATH"] = os.pathsep.join(filter(None, [programs, os.environ.get("PATH")]))
+    nbgrader.api.get_alembic_version = _alembic_version
     api = NbGraderAPI(coursedir=CourseDirectory(config=config), config=config)
     api.log.setLevel("ERROR")
     return api
+
+
+# nbgrader starts a program for this whenever it opens the gradebook, a dozen times per submission.
+_alembic_version = functools.cache(nbgrader.api.get_alembic_version)
 
 
 def assignments(source: Path) -> list[str]:
