@@ -30,8 +30,6 @@ SETS = {
     "questions": ("trec", "trec_fine", "qtype"),
     "mixed": ("movie", "spam", "trec"),
     "nyt": ("nyt",),
-    "tweet": ("tweet",),
-    "dialog": ("dialog",),
 }
 """The sets of sources that assignment 3 offers; `amazon` is the target's own adapter, trained on the same examples."""
 

@@ -84,8 +84,8 @@ CASES = {
             "a1_counts": (
                 None,
                 "def transfer_parameters(method, T, L, d):\n"
-                '    return {"scalearn": 73728, "scalearn_uniform": 96, "scalearn_pp": 6144, "scalearn_uniform_pp": 8,\n'
-                '            "adapter_fusion": 21252096}[method]',
+                '    counts = {"scalearn": 73728, "scalearn_uniform": 96, "scalearn_pp": 6144}\n'
+                "    return counts.get(method, 8 if method.startswith('scalearn') else 21252096)",
             )
         },
         {"a1_test_counts": "looks typed in", "a1_test_fusion": "looks typed in"},
@@ -162,10 +162,10 @@ CASES = {
         {
             "a3_choice": (
                 f"choice = {CHOSEN}",
-                'choice = ("dialog", "scalearn_uniform")',
+                'choice = ("questions", "scalearn_uniform")',
             )
         },
-        {"a3_test_beats": "on test, the single adapter"},
+        {"a3_test_beats": "on test, AdapterFusion"},
     ),
     "normal quantile": Case(
         "replication",
