@@ -21,6 +21,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import nbformat
+from playwright.sync_api import Error as PlaywrightError
 from playwright.sync_api import Locator, Page, sync_playwright
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -52,7 +53,12 @@ def main() -> int:
             page = browser.new_page(viewport={"width": 1280, "height": 1000})
             problems = []
             for name in (*NOTEBOOKS, "learning_to_scale"):
-                problems += [f"{name}: {problem}" for problem in try_notebook(page, address, name)]
+                try:
+                    found = try_notebook(page, address, name)
+                except PlaywrightError as error:
+                    found = [str(error).splitlines()[0]]
+                    page.screenshot(path=SHOTS / f"{name}_failed.png")
+                problems += [f"{name}: {problem}" for problem in found]
             browser.close()
     print("\n".join(problems) or f"All is well; screenshots are in {SHOTS}.")
     return bool(problems)
