@@ -187,7 +187,7 @@ class SourceSwitches:
         collate, inputs = collator(self.task, tokenizer), self.rows.select_columns([*names, "labels"])
         starts = range(0, len(inputs), BATCH_SIZE)
         batches = [collate([inputs[i] for i in range(s, min(s + BATCH_SIZE, len(inputs)))]) for s in starts]
-        self._batches = [{name: batch[name].to(self.model.device) for name in names} for batch in batches]
+        self.batches = [{name: batch[name].to(self.model.device) for name in names} for batch in batches]
 
     @torch.no_grad()
     def score(self, on: Collection[str]) -> float:
@@ -206,7 +206,7 @@ class SourceSwitches:
             try:
                 for omega in self._omegas:
                     omega.mul_(keep.to(omega.device))
-                logits = torch.cat([self.model(**batch).logits.float().cpu() for batch in self._batches])
+                logits = torch.cat([self.model(**batch).logits.float().cpu() for batch in self.batches])
             finally:
                 for omega, before in zip(self._omegas, learned, strict=True):
                     omega.copy_(before)
