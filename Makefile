@@ -3,17 +3,19 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 INSTALLED_LAB := .venv/.installed-lab
+INSTALLED_COURSE := .venv/.installed-course
+INSTALLED_BROWSER := .venv/.installed-browser
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:  # half a .venv is made again
-.PHONY: help demo glue test lint lab bench reference clean
+.PHONY: help demo glue test lint lab bench reference assignments grade course-data test-course test-lab clean
 
 HUB ?= ../shared/hub
 GLUE_TASKS := sst2 stsb mrpc rte cola
 GLUE_METHODS := adapter adapter_fusion scalearn scalearn_uniform scalearn_pp scalearn_uniform_pp
 
 help:  ## list the targets
-	@awk -F ':.*## ' '/^[a-z%-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z%-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: $(INSTALLED)  ## fetch data and encoder once, run the five notebooks, print the table
 	@$(BIN)/scalearn fetch
@@ -30,7 +32,7 @@ glue: $(INSTALLED)  ## the GLUE table of the README: five tasks of a mirror fold
 test: export OMP_NUM_THREADS = 1
 test: export TOKENIZERS_PARALLELISM = false
 test: export HF_HUB_OFFLINE = 1
-test: lint  ## linter, format check and tests; needs neither data nor network
+test: lint $(INSTALLED_COURSE)  ## linter, format check and tests; needs neither data nor network
 	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 lint: $(INSTALLED)  ## linter and format check only
@@ -55,6 +57,24 @@ reference:  ## keep the small result files of demo and glue under outputs/refere
 	$(BIN)/scalearn table offline --output outputs/reference --markdown
 	$(BIN)/scalearn table glue --budget medium --output outputs/reference --markdown
 
+assignments: $(INSTALLED_COURSE)  ## write the students' version of the assignments to notebooks/assignments/release
+	$(BIN)/python -m scalearn_lib.course assignments
+
+SUBMISSIONS ?= submissions
+grade: $(INSTALLED_COURSE)  ## grade SUBMISSIONS=DIR: marks.csv and feedback under outputs/course
+	$(BIN)/python -m scalearn_lib.course grade $(SUBMISSIONS)
+
+course-data: $(INSTALLED)  ## compute again the small files that the assignments read, about an hour
+	$(BIN)/scalearn fetch
+	$(BIN)/python -m scalearn_lib.course data
+
+test-course: export OMP_NUM_THREADS = 1
+test-course: $(INSTALLED_COURSE)  ## grade reference, release, typical wrong answers and bad submissions of every assignment
+	$(BIN)/python tests/course/marks.py
+
+test-lab: $(INSTALLED_BROWSER)  ## open notebooks in JupyterLab, in a real browser (Debian's chromium); screenshots under outputs/lab
+	$(BIN)/python tests/lab/browse.py
+
 clean:  ## remove .venv, caches and outputs (all but outputs/reference); data/ stays
 	rm -rf .venv .pytest_cache .ruff_cache .hypothesis build *.egg-info
 	find . \( -name .git -o -path ./data \) -prune -o \( -name __pycache__ -o -name .ipynb_checkpoints \) -type d -prune -exec rm -rf {} +
@@ -77,4 +97,16 @@ $(INSTALLED): pyproject.toml constraints.txt $(BIN)/python
 $(INSTALLED_LAB): $(INSTALLED)
 	@echo "Installing JupyterLab into .venv, once ..."
 	$(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt -e ".[dev,lab]"
+	@touch $@
+
+$(INSTALLED_COURSE): $(INSTALLED)
+	@echo "Installing nbgrader into .venv, once ..."
+	$(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt -e ".[dev,lab,course]"
+	@touch $@
+
+$(INSTALLED_BROWSER): $(INSTALLED_COURSE)
+	@command -v chromium >/dev/null || { \
+		echo "No chromium found: install it first (on Debian: apt-get install chromium)." >&2; exit 1; }
+	@echo "Installing Playwright into .venv, once (it drives the system's chromium and fetches no browser) ..."
+	$(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt -e ".[dev,lab,course,browser]"
 	@touch $@

@@ -40,7 +40,32 @@ def test_notebook_runs_alone(name: str, tmp_path: Path) -> None:
     findings = done.cells[found + 1].outputs[-1].data["text/markdown"]
     assert findings.count("\n- ") + findings.startswith("- ") >= 2
     assert "nan" not in findings.replace("± nan", "")
+    for cell in (cell for cell in done.cells if cell.get("id") == "hands-1"):  # nobody here to move a slider
+        assert [set(output.data) for output in cell.outputs] == [{"image/png", "text/plain"}]
+
+
+SOLUTIONS = {
+    "01_scaling_analysis": {"TARGETS": ["toy_topic"], "PARTNER": "toy_polarity", "HARMFUL": "toy_pair", "GRID": [0, 1]},
+    "02_source_adapters": {"TARGETS": ["toy_topic", "toy_score"], "SEEDS": [0, 1]},
+    "03_transfer_variants": {"TARGETS": ["toy_score"]},
+    "04_few_shot": {"TARGETS": ["toy_score"], "SHOTS": [4, 8], "SEEDS": [0, 1], "UNRELATED": "toy_pair"},
+    "05_benchmarks": {"TARGETS": ["toy_score"]},
+}
+
+
+@pytest.mark.parametrize("name", SOLUTIONS)
+def test_solutions_run_alone(name: str, tmp_path: Path) -> None:
+    executed = tmp_path / f"{name}.ipynb"
+    source = NOTEBOOKS / "solutions" / f"{name}.ipynb"
+    execute_notebook(source, executed, {**TOY, **SOLUTIONS[name], "OUTPUT": str(tmp_path)})
+    text = nbformat.read(executed, as_version=4)
+    outputs = [output for cell in text.cells if cell.cell_type == "code" for output in cell.outputs]
+    assert not [output for output in outputs if output.output_type == "error"]
+    assert len(outputs) >= 4
+    titles = [cell.source for cell in text.cells if cell.source.startswith("## Exercise")]
+    assert [title[:13] for title in titles] == [f"## Exercise {number}" for number in (1, 2, 3)]
 
 
 def test_every_notebook_is_tested() -> None:
     assert sorted(CHANGES) == sorted(path.stem for path in NOTEBOOKS.glob("*.ipynb"))
+    assert sorted(SOLUTIONS) == sorted(path.stem for path in (NOTEBOOKS / "solutions").glob("*.ipynb"))

@@ -1,0 +1,252 @@
+"""Grading a folder of submissions: each in a contained process, then marks as CSV and feedback in words."""
+
+from __future__ import annotations
+
+import csv
+import os
+import re
+import shutil
+import time
+import warnings
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import nbformat
+from nbformat import NotebookNode
+from nbgrader.api import Gradebook, MissingEntry
+from nbgrader.preprocessors import CheckCellMetadata, LimitOutput, NbGraderPreprocessor, OverwriteCells, SaveAutoGrades
+from sqlalchemy.exc import SAWarning
+
+from ..errors import UserError
+from ..tasks.encoders import encoder_dir
+from . import guard
+from .contained import Limits, execute
+from .release import assignments, course_api, course_config, generate, reason
+from .repair import grade_id, repair
+
+LARGEST = 20_000_000
+"""Bytes of a submitted notebook beyond which it is not opened."""
+
+
+@dataclass
+class Marks:
+    """What a submission got.
+
+    Args:
+        student, assignment: whose, and of what.
+        points: points by name of the cell: got, possible, and the sentence that explains what is missing. Points got
+            are `None` where a person has to decide.
+        by_hand: names of the cells that a person grades.
+        notes: what was put right, stopped or refused.
+        error: why it could not be graded at all; its marks are 0 then.
+        seconds: how long grading took.
+    """
+
+    student: str
+    assignment: str
+    points: dict[str, tuple[float | None, float, str]] = field(default_factory=dict)
+    by_hand: set[str] = field(default_factory=set)
+    notes: list[str] = field(default_factory=list)
+    error: str = ""
+    seconds: float = 0.0
+
+    def total(self, by_hand: bool) -> tuple[float, float]:
+        """Points got and possible, of the cells that a person grades or of those that tests do."""
+        chosen = [value for name, value in self.points.items() if (name in self.by_hand) == by_hand]
+        return sum(got or 0.0 for got, _, _ in chosen), sum(possible for _, possible, _ in chosen)
+
+    def waiting(self) -> int:
+        """How many written answers still wait for a person."""
+        return sum(got is None for got, _, _ in self.points.values())
+
+
+class ContainedExecute(NbGraderPreprocessor):
+    """nbgrader's execution step, in a process that can do no harm (see `contained.py`)."""
+
+    limits = Limits()
+
+    def preprocess(self, nb: NotebookNode, resources: dict) -> tuple[NotebookNode, dict]:
+        """Execute the notebook; what was stopped or refused is noted in its metadata."""
+        folder = Path(resources["metadata"]["path"])
+        files = [path for path in sorted(folder.iterdir()) if path.suffix != ".ipynb"]
+        executed, notes = execute(nb, files, self.limits)
+        executed.metadata["scalearn_notes"] = notes
+        return executed, resources
+
+
+def grade(submissions: Path, source: Path, root: Path, limits: Limits | None = None) -> list[Marks]:
+    """Grade every submission below `submissions`, and write `marks.csv` and `feedback/` into `root`.
+
+    A submission is `STUDENT/ASSIGNMENT/ASSIGNMENT.ipynb`. The gradebook in `root` keeps what was graded by hand:
+    grading again takes it over. Nothing is written into `submissions` or `source`.
+
+    Raises:
+        UserError: a folder is not as it must be.
+    """
+    found = list(find(submissions, assignments(source)))
+    if not found:
+        raise UserError(
+            f"{submissions} holds no submission; each is STUDENT/ASSIGNMENT/ASSIGNMENT.ipynb, with ASSIGNMENT one of "
+            f"{', '.join(assignments(source))}."
+        )
+    warnings.simplefilter("ignore", SAWarning)  # nbgrader's queries, not ours
+    root.mkdir(parents=True, exist_ok=True)
+    encoder_dir("tiny")  # submissions may read the folder of data, not write there
+    if guard.landlock_version() == 0:
+        print("This Linux has no Landlock: submissions are held back by Python alone; see docs/teaching.md.")
+    config = course_config(root.resolve(), source.resolve())
+    ContainedExecute.limits = limits or Limits()
+    config.Autograde.sanitize_preprocessors = [OverwriteCells, CheckCellMetadata]
+    config.Autograde.autograde_preprocessors = [ContainedExecute, LimitOutput, SaveAutoGrades, CheckCellMetadata]
+    api = course_api(config)
+    generate(api, sorted({assignment for _, assignment, _ in found}))
+    every = []
+    for student, assignment, file in found:
+        marks = _grade_one(api, root, student, assignment, file)
+        got, possible = marks.total(by_hand=False)
+        print(f"{student} · {assignment}: {got:g} of {possible:g} by tests, {marks.seconds:.0f} s. {marks.error}")
+        every.append(marks)
+        _write_feedback(marks, root)
+        write_marks(every, root / "marks.csv")
+    return every
+
+
+def find(submissions: Path, names: Sequence[str]) -> Iterator[tuple[str, str, Path]]:
+    """Yield student, assignment and notebook of every submission; what fits nowhere is printed.
+
+    Raises:
+        UserError: `submissions` is no folder.
+    """
+    if not submissions.is_dir():
+        raise UserError(f"The folder of submissions {submissions} does not exist; name it as SUBMISSIONS=DIR.")
+    for student in sorted(path for path in submissions.iterdir() if path.is_dir() and not path.name.startswith(".")):
+        for folder in sorted(path for path in student.iterdir() if not path.name.startswith(".")):
+            if folder.name in names and folder.is_dir():
+                yield student.name, folder.name, folder / f"{folder.name}.ipynb"
+            else:
+                print(f"Left out: {folder} is no assignment; valid: {', '.join(names)}.")
+
+
+def _grade_one(api: object, root: Path, student: str, assignment: str, file: Path) -> Marks:
+    """Grade one submission; whatever is wrong with it is its own affair."""
+    started = time.perf_counter()
+    marks = Marks(student, assignment)
+    release = nbformat.read(root / "release" / assignment / file.name, as_version=4)
+    for cell in release.cells:
+        about = cell.metadata.get("nbgrader", {})
+        if about.get("grade"):
+            marks.points[grade_id(cell)] = (0.0, float(about["points"]), "")
+            if about["solution"]:
+                marks.by_hand.add(grade_id(cell))
+    try:
+        repaired, marks.notes = repair(read(file), release)
+        stage(repaired, root / "submitted" / student / assignment / file.name)
+        done = api.autograde(assignment, student, force=True, create=True)
+        if not done["success"]:
+            raise UserError(f"nbgrader refused it: {reason(done)}")
+        _read_marks(marks, root, api.coursedir.db_url)
+    except Exception as error:  # whatever it is, the next submission must be graded
+        marks.error = f"Not graded: {error if isinstance(error, UserError) else f'{type(error).__name__}: {error}'}"
+    marks.seconds = time.perf_counter() - started
+    return marks
+
+
+def read(file: Path) -> NotebookNode:
+    """Read a submitted notebook.
+
+    Raises:
+        UserError: it is missing, too large, or no notebook.
+    """
+    if file.is_symlink() or not file.is_file():
+        raise UserError(f"{file.name} is missing from the submission (was it renamed?).")
+    if file.stat().st_size > LARGEST:
+        raise UserError(f"{file.name} has more than {LARGEST // 1_000_000} MB: clear its outputs and hand it in again.")
+    try:
+        notebook = nbformat.read(file, as_version=4)
+        cells = [(cell.cell_type, cell.source, cell.metadata) for cell in notebook.cells]
+    except Exception as error:  # nbformat raises what it meets
+        raise UserError(f"{file.name} is no notebook that can be read ({type(error).__name__}).") from error
+    if not all(isinstance(source, str) and kind in ("code", "markdown", "raw") for kind, source, _ in cells):
+        raise UserError(f"{file.name} has cells that are no cells.")
+    return notebook
+
+
+def stage(notebook: NotebookNode, file: Path) -> None:
+    """Put a repaired notebook where nbgrader looks for submissions, alone in its folder."""
+    shutil.rmtree(file.parent, ignore_errors=True)
+    file.parent.mkdir(parents=True)
+    nbformat.write(notebook, file)
+
+
+def _read_marks(marks: Marks, root: Path, gradebook: str) -> None:
+    file = root / "autograded" / marks.student / marks.assignment / f"{marks.assignment}.ipynb"
+    graded = nbformat.read(file, as_version=4)
+    marks.notes += graded.metadata.get("scalearn_notes", [])
+    sentences = {grade_id(cell): failure(cell) for cell in graded.cells if grade_id(cell)}
+    with Gradebook(gradebook) as book:
+        try:
+            (notebook,) = book.find_submission(marks.assignment, marks.student).notebooks
+        except MissingEntry as error:
+            raise UserError("nbgrader kept no marks of it.") from error
+        comments = {comment.name: comment.comment for comment in notebook.comments}
+        for item in notebook.grades:
+            if item.name in marks.by_hand:
+                got = item.manual_score if item.manual_score is not None else item.auto_score
+                got = None if item.needs_manual_grade and item.manual_score is None else got
+                sentence = comments.get(item.name) or ""
+            else:
+                got, sentence = item.score, sentences.get(item.name, "")
+            marks.points[item.name] = (got, float(item.max_score), sentence)
+
+
+def failure(cell: NotebookNode) -> str:
+    """Return the sentence in which a test cell failed, "" if it passed."""
+    for output in cell.get("outputs", []):
+        if output.output_type == "error":
+            text = re.sub(r"\x1b\[[0-9;]*m", "", output.evalue).strip() or output.ename
+            if output.ename in ("AssertionError", "TimeLimit", "TooMuchOutput", "NotExecuted"):
+                return text
+            if output.ename == "NameError":
+                return f"{text}: was a cell above not executed, renamed, or did it fail?"
+            return f"The test stopped with {output.ename}: {text}"
+    return ""
+
+
+def _write_feedback(marks: Marks, root: Path) -> None:
+    """Write what a student gets: points and a sentence for each test, and what was noted."""
+    (got, possible), (written, most) = marks.total(by_hand=False), marks.total(by_hand=True)
+    lines = [f"# {marks.assignment}: feedback for {marks.student}", "", f"Tests: {got:g} of {possible:g} points."]
+    if most:
+        open_ = f", {marks.waiting()} still to be read" if marks.waiting() else ""
+        lines.append(f"Written answers: {written:g} of {most:g} points{open_}.")
+    if marks.error:
+        lines += ["", marks.error]
+    if marks.notes:
+        lines += ["", "## Noted", "", *(f"- {note}" for note in marks.notes)]
+    lines += ["", "## Points", "", "| cell | points | what was wrong |", "| --- | --- | --- |"]
+    for name, (score, most, sentence) in marks.points.items():
+        shown = "to be read" if score is None else f"{score:g} of {most:g}"
+        lines.append(f"| {name} | {shown} | {sentence.replace('|', '/').replace(chr(10), ' ')} |")
+    file = root / "feedback" / marks.student / f"{marks.assignment}.md"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    _write(file, "\n".join(lines) + "\n")
+
+
+def write_marks(every: Sequence[Marks], file: Path) -> None:
+    """Write a row per submission: points by tests and by hand, what still has to be read, seconds, and notes."""
+    rows = [["student", "assignment", "tests", "of", "by hand", "of", "to be read", "seconds", "notes"]]
+    for marks in every:
+        notes = " ".join([marks.error, *marks.notes]).strip()
+        totals = (f"{value:g}" for value in (*marks.total(by_hand=False), *marks.total(by_hand=True)))
+        rows.append([marks.student, marks.assignment, *totals, marks.waiting(), f"{marks.seconds:.1f}", notes])
+    temporary = file.with_suffix(".tmp")
+    with open(temporary, "w", newline="") as stream:
+        csv.writer(stream).writerows(rows)
+    os.replace(temporary, file)
+
+
+def _write(file: Path, text: str) -> None:
+    temporary = file.with_suffix(".tmp")
+    temporary.write_text(text)
+    os.replace(temporary, file)

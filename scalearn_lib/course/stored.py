@@ -1,0 +1,101 @@
+"""The small files that the assignments read, because making them takes longer than grading may: `make course-data`.
+
+Each lies beside the assignment that reads it. The first two need the offline suite and MiniLM (`scalearn fetch`).
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+from pathlib import Path
+
+import pandas as pd
+
+from .. import scaling_coefficients
+from ..methods import get_method
+from ..paths import output_dir
+from ..study import Run, execute, execute_all, load_results, load_trained
+from ..study.probing import probe, probing_data
+from ..tasks import get_task
+
+GRID = (0.0, 0.1, 0.3, 0.5, 0.7, 0.9, 1.0)
+PAIR = ("trec", "movie")
+SHOTS = 32
+TARGET = "amazon"
+VARIANTS = ("scalearn", "scalearn_uniform", "scalearn_pp", "scalearn_uniform_pp")
+SETS = {
+    "all": ("movie", "tweet", "amazon", "nyt", "spam", "trec", "trec_fine", "dialog", "qtype"),
+    "ratings+own": ("movie", "tweet", "amazon", "nyt"),
+    "ratings": ("movie", "tweet", "nyt"),
+    "questions": ("trec", "trec_fine", "qtype"),
+    "mixed": ("movie", "spam", "trec"),
+    "nyt": ("nyt",),
+}
+"""The sets of sources that assignment 3 offers; `amazon` is the target's own adapter, trained on the same examples."""
+
+
+def store_scaling(folder: Path, output: Path) -> None:
+    """Probe the pair of assignment 2 at every pair of the grid and write `pairs.csv`: a row per pair and head."""
+    runs = [Run("offline", task, "adapter") for task in PAIR]
+    execute_all(runs, output)
+    sources = {run.task: run.weights(output) for run in runs}
+    data = probing_data("offline", PAIR[0], "minilm", "quick")
+    pairs = probe(get_task("offline", PAIR[0]), data, "minilm", sources, list(itertools.product(GRID, GRID)), range(5))
+    _write(pairs[[*PAIR, "seed", "score"]].round(4), folder / "pairs.csv")
+
+
+def few_shot_runs() -> list[Run]:
+    """The runs behind assignment 3: each variant over each set of sources, and two baselines, with three draws."""
+    common = {"suite": "offline", "task": TARGET, "k": SHOTS}
+    runs = [Run(method="adapter", seed=seed, **common) for seed in range(3)]
+    runs += [Run(method="adapter_fusion", seed=seed, **common) for seed in range(3)]
+    for names, variant, seed in itertools.product(SETS.values(), VARIANTS, range(3)):
+        runs.append(Run(method=variant, seed=seed, source_tasks=names, **common))
+    return runs
+
+
+def store_few_shot(folder: Path, output: Path) -> None:
+    """Write what assignment 3 reads: `choices.csv` with validation scores, and `omega.csv` with mean coefficients.
+
+    Test scores go to `test_scores.csv` in the parent folder's `held_back/`, which no release contains.
+    """
+    by_names = {names: label for label, names in SETS.items()}
+    scores, omegas = [], []
+    for run in few_shot_runs():
+        result = execute(run, output)
+        label = by_names[run.source_tasks or SETS["all"]] if get_method(run.method).two_stage else "none"
+        row = {"sources": label, "method": run.method, "seed": run.seed}
+        metric = result["metric"]
+        scores.append(row | {"validation": result["validation"][metric], "test": result["test"][metric]})
+        if run.method in VARIANTS:
+            omega = scaling_coefficients(load_trained(run, output), run.method).mean(["layer", "hidden"])
+            omegas += [
+                row | {"source": name, "omega": float(omega.sel(source=name))} for name in omega["source"].values
+            ]
+    frame = pd.DataFrame(scores).round(4)
+    _write(frame.drop(columns="test"), folder / "choices.csv")
+    _write(pd.DataFrame(omegas).round(4), folder / "omega.csv")
+    _write(frame.drop(columns="validation"), folder.parents[1] / "held_back" / "test_scores.csv")
+
+
+def store_replication(folder: Path, reference: Path) -> None:
+    """Write `results.csv` for assignment 4: the stored GLUE results, a row per method, task and seed."""
+    results = load_results(reference, suite="glue", budget="medium", overrides="{}")
+    frame = results[["method", "task", "seed", "metric", "transfer_parameters", "score"]]
+    _write(frame.sort_values(["method", "task", "seed"]).round(4), folder / "results.csv")
+
+
+def store(source: Path) -> None:
+    """Make every stored file of the assignments under `source`."""
+    output = output_dir()
+    store_replication(source / "replication", output / "reference")
+    store_scaling(source / "scaling", output)
+    store_few_shot(source / "budget", output)
+
+
+def _write(frame: pd.DataFrame, file: Path) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    temporary = file.with_suffix(".tmp")
+    frame.to_csv(temporary, index=False)
+    os.replace(temporary, file)
+    print(f"{file.name}: {len(frame)} rows, {file.stat().st_size / 1000:.0f} kB")

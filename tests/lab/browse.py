@@ -1,0 +1,237 @@
+"""`make test-lab`: JupyterLab as a student meets it, in a real browser.
+
+Starts JupyterLab, opens notebooks 01 and 03 and assignment 1 in Debian's chromium, runs all cells in the smoke budget,
+moves a slider and a switch, and checks that figures are there, that they follow, and that no cell failed. Screenshots
+are kept under outputs/lab/. Assignment 1 is the reference answered in the release: what a student has at the end.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import nbformat
+from playwright.sync_api import Error as PlaywrightError
+from playwright.sync_api import Locator, Page, sync_playwright
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT))
+
+from scalearn_lib.course.release import release  # noqa: E402
+from tests.course.cases import submission  # noqa: E402
+
+SHOTS = ROOT / "outputs" / "lab"
+SMOKE = {"SUITE": "toy", "ENCODER": "tiny", "BUDGET": "smoke", "SEEDS": [0]}
+NOTEBOOKS = {
+    "01_scaling_analysis": SMOKE
+    | {"TARGETS": ["toy_topic"], "PARTNER": "toy_polarity", "GRID": [0.0, 0.5, 1.0], "HEADS": [0]},
+    "03_transfer_variants": SMOKE | {"TARGETS": ["toy_score"]},
+}
+MINUTES = 6
+"""How long a notebook may take, on a loaded machine."""
+
+
+def main() -> int:
+    """Try everything and return the exit status: 0, or 1 if something is not as it should be."""
+    shutil.rmtree(SHOTS, ignore_errors=True)
+    SHOTS.mkdir(parents=True)
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch)
+        prepare(folder)
+        with lab(folder) as address, sync_playwright() as playwright:
+            browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
+            page = browser.new_page(viewport={"width": 1280, "height": 1000})
+            problems = []
+            for name in (*NOTEBOOKS, "learning_to_scale"):
+                try:
+                    found = try_notebook(page, address, name)
+                except PlaywrightError as error:
+                    found = [str(error).splitlines()[0]]
+                    page.screenshot(path=SHOTS / f"{name}_failed.png")
+                problems += [f"{name}: {problem}" for problem in found]
+            browser.close()
+    print("\n".join(problems) or f"All is well; screenshots are in {SHOTS}.")
+    return bool(problems)
+
+
+def prepare(folder: Path) -> None:
+    """Put the notebooks into a folder, with the smoke budget in their cell of parameters."""
+    for name, values in NOTEBOOKS.items():
+        notebook = nbformat.read(ROOT / "notebooks" / f"{name}.ipynb", as_version=4)
+        (cell,) = [cell for cell in notebook.cells if "parameters" in cell.metadata.get("tags", [])]
+        cell.source += "\n" + "\n".join(f"{key} = {value!r}" for key, value in values.items())
+        nbformat.write(notebook, folder / f"{name}.ipynb")
+    name = "learning_to_scale"
+    released = release(ROOT / "notebooks" / "assignments" / "source", folder / "release", [name]) / name
+    notebook = submission(nbformat.read(released / f"{name}.ipynb", as_version=4), name)
+    nbformat.write(notebook, folder / f"{name}.ipynb")
+
+
+@contextmanager
+def lab(folder: Path) -> Iterator[str]:
+    """Run JupyterLab on a free port of this machine, and yield its address."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    options = [
+        f"--ServerApp.port={port}",
+        "--ServerApp.ip=127.0.0.1",
+        "--no-browser",
+        "--IdentityProvider.token=",
+        "--allow-root",
+    ]
+    environment = os.environ | {
+        "SCALEARN_OUTPUT": str(folder / "outputs"),
+        "SCALEARN_DATA": str(folder / "data"),
+        "JUPYTER_CONFIG_DIR": str(folder / "config"),
+        "JUPYTERLAB_SETTINGS_DIR": str(folder / "settings"),
+        "JUPYTERLAB_WORKSPACES_DIR": str(folder / "workspaces"),
+        "IPYTHONDIR": str(folder / "ipython"),
+    }
+    settings = folder / "settings" / "@jupyterlab" / "apputils-extension" / "notification.jupyterlab-settings"
+    settings.parent.mkdir(parents=True)
+    settings.write_text(json.dumps({"fetchNews": "false", "checkForUpdates": False}))
+    with open(SHOTS / "jupyterlab.log", "wb") as log:
+        server = subprocess.Popen(
+            [str(Path(sys.executable).with_name("jupyter")), "lab", *options],
+            cwd=folder,
+            env=environment,
+            stdout=log,
+            stderr=log,
+        )
+    address = f"http://127.0.0.1:{port}"
+    try:
+        for _ in range(120):
+            try:
+                urllib.request.urlopen(f"{address}/api/status", timeout=2).close()
+                break
+            except OSError:
+                time.sleep(1)
+        yield address
+    finally:
+        server.terminate()
+        server.wait(30)
+
+
+def try_notebook(page: Page, address: str, name: str) -> list[str]:
+    """Open a notebook, run all its cells, use what can be moved, take screenshots; what is not as it should be."""
+    page.goto(f"{address}/lab/tree/{name}.ipynb?reset")
+    page.wait_for_selector(".jp-Notebook .jp-Cell", timeout=120_000)
+    page.get_by_text("Python 3", exact=False).first.wait_for(timeout=60_000)
+    page.wait_for_selector("[data-status='idle'], .jp-Notebook-ExecutionIndicator[data-status='idle']", timeout=90_000)
+    started = time.monotonic()
+    page.click("text=Run >> nth=0")
+    page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
+    problems = wait_until_run(page)
+    print(f"{name}: {time.monotonic() - started:.0f} s")
+    errors = count_in(page, "output_type", "error")
+    if errors:
+        problems.append(f"{errors} cells failed")
+    figures = count_in(page, "data", "image/png")
+    if name in NOTEBOOKS and not figures:
+        problems.append("no figure")
+    page.screenshot(path=SHOTS / f"{name}_top.png")
+    problems += {"01_scaling_analysis": move_slider, "03_transfer_variants": flip_switch}.get(name, end)(page, name)
+    return problems
+
+
+NOTEBOOK_MODEL = """() => {
+  const shell = window.jupyterapp && window.jupyterapp.shell;
+  const panel = shell && shell.currentWidget;
+  return panel ? panel.content.model.toJSON() : null;
+}"""
+
+
+def model(page: Page) -> dict:
+    """The notebook as JupyterLab holds it."""
+    return page.evaluate(NOTEBOOK_MODEL)
+
+
+def count_in(page: Page, key: str, value: str) -> int:
+    """How many outputs have a value, or a kind of data."""
+    outputs = [output for cell in model(page)["cells"] for output in cell.get("outputs", [])]
+    return sum(value == output.get(key) or value in (output.get(key) or {}) for output in outputs)
+
+
+def wait_until_run(page: Page) -> list[str]:
+    """Wait until every code cell has run."""
+    for _ in range(MINUTES * 60):
+        cells = [cell for cell in model(page)["cells"] if cell["cell_type"] == "code"]
+        busy = page.locator(".jp-Notebook-ExecutionIndicator[data-status='busy']").count()
+        if not busy and all(cell["execution_count"] or not "".join(cell["source"]).strip() for cell in cells):
+            return []
+        page.wait_for_timeout(1000)
+    return ["not all cells ran"]
+
+
+def picture_of(page: Page, controls: str) -> tuple[Locator, Locator]:
+    """The controls of a kind and the picture below them, scrolled into view."""
+    page.locator(".jp-Notebook").first.evaluate("notebook => notebook.scrollTo(0, 0)")
+    control = page.locator(f".jp-OutputArea {controls}").first
+    for _ in range(60):  # cells out of sight are not in the page: scroll until it is
+        if control.count():
+            break
+        page.mouse.move(700, 600)
+        page.mouse.wheel(0, 500)
+        page.wait_for_timeout(250)
+    control.scroll_into_view_if_needed(timeout=20_000)
+    picture = page.locator(".jp-OutputArea .widget-image, .jp-OutputArea img.jupyter-widgets").first
+    picture.scroll_into_view_if_needed(timeout=20_000)
+    return control, picture
+
+
+def move_slider(page: Page, name: str) -> list[str]:
+    """Move the first slider and measure how long its picture takes to follow."""
+    control, picture = picture_of(page, ".noUi-handle, .widget-hslider .ui-slider-handle")
+    page.screenshot(path=SHOTS / f"{name}_slider_before.png")
+    control.focus()
+    times, before = [], picture.get_attribute("src")
+    for key in ("ArrowLeft",) * 6:
+        started = time.perf_counter()
+        page.keyboard.press(key)
+        for _ in range(1000):
+            if picture.get_attribute("src") != before:
+                break
+            time.sleep(0.002)
+        times.append(1000 * (time.perf_counter() - started))
+        before = picture.get_attribute("src")
+        page.wait_for_timeout(400)
+    page.screenshot(path=SHOTS / f"{name}_slider_after.png")
+    middle = sorted(times)[len(times) // 2]
+    print(f"{name}: the picture follows the slider after {middle:.0f} ms (median of {len(times)}, browser included)")
+    return [] if max(times) < 2000 else ["the picture does not follow the slider"]
+
+
+def flip_switch(page: Page, name: str) -> list[str]:
+    """Switch the first source off."""
+    control, picture = picture_of(page, ".widget-toggle-button")
+    page.screenshot(path=SHOTS / f"{name}_switch_before.png")
+    before = picture.get_attribute("src")
+    control.click()
+    page.wait_for_timeout(4000)
+    page.screenshot(path=SHOTS / f"{name}_switch_after.png")
+    return [] if picture.get_attribute("src") != before else ["the picture does not follow the switch"]
+
+
+def end(page: Page, name: str) -> list[str]:
+    """Show the last page of a notebook."""
+    page.mouse.move(700, 600)
+    for place in ("middle", "end"):
+        page.mouse.wheel(0, 4000)
+        page.wait_for_timeout(1500)
+        page.screenshot(path=SHOTS / f"{name}_{place}.png")
+    return []
+
+
+if __name__ == "__main__":
+    sys.exit(main())
