@@ -96,7 +96,7 @@ def test_ridge_learns_what_is_linear() -> None:
 
 @pytest.mark.parametrize("name", ["toy/toy_topic", "toy/toy_score", "superglue/copa", "humset/sectors"])
 def test_the_picture_follows_within_a_tenth_of_a_second(name: str) -> None:
-    """For every kind of task, at the size that notebook 01 stores; the fastest of several draws, as machines are busy."""
+    """For every kind of task, at the size that notebook 01 stores; the fastest of several draws counts."""
     choices = (2,) if name == "superglue/copa" else ()
     picture = PairPicture(synthetic(name, 120, 384, choices))
     seconds, pictures = [], []
