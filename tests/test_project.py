@@ -78,7 +78,7 @@ def test_environment_yml_repeats_the_direct_pins() -> None:
     options = [line for line in pip if line.startswith("-")]
     pins = parse_pins([line for line in pip if not line.startswith("-")])
     direct = {canonicalize_name(requirement.name) for requirement in direct_requirements()}
-    assert options == ["-c constraints.txt", '-e ".[dev,lab]"']
+    assert options == ["-c constraints.txt", '-e ".[dev,lab,course]"']
     assert pins == {name: pin for name, pin in constraints().items() if name in direct}
 
 
