@@ -32,6 +32,12 @@ def save(figure: Figure, folder: Path, name: str) -> Path:
     return path
 
 
+MANY = 8
+"""From more methods on, a legend names them: labels at the points would overlap."""
+
+MARKERS = "osD^vP"
+"""Shapes that tell many methods apart besides their colours."""
+
 MAIN = ("adapter", "adapter_fusion", "scalearn", "scalearn_uniform", "scalearn_pp", "scalearn_uniform_pp", "full")
 
 
@@ -122,7 +128,7 @@ def omega_heatmap(omega: xr.DataArray, title: str) -> Figure:
 
 
 def parameters_against_score(scores: pd.DataFrame, title: str) -> Figure:
-    """Mean score against the number of transfer parameters (logarithmic), a labelled point per method.
+    """Mean score against the number of transfer parameters (logarithmic above 1), a labelled point per method.
 
     Args:
         scores: columns `method` (titles), `parameters`, `score`, one row per run.
@@ -131,17 +137,23 @@ def parameters_against_score(scores: pd.DataFrame, title: str) -> Figure:
     points = scores.groupby("method", sort=False).agg(
         x=("parameters", "first"), y=("score", "mean"), sd=("score", "std")
     )
+    many = len(points) > MANY
     for number, (method, point) in enumerate(points.sort_values("x").iterrows()):
-        color = method_colors()[method]
-        axes.errorbar(point["x"], point["y"], yerr=np.nan_to_num(point["sd"]), fmt="o", ms=9, color=color, capsize=3)
-        text, where = f"{method}\n{int(point['x']):,}", (point["x"], point["y"])
-        offset = (0, 10) if number % 2 == 0 else (0, -36)  # above and below in turn: neighbours do not overlap
-        axes.annotate(text, where, offset, textcoords="offset points", ha="center", fontsize=9)
+        style = {"color": method_colors()[method], "label": f"{method}, {int(point['x']):,}"}
+        style |= {"marker": MARKERS[number % len(MARKERS)] if many else "o"}
+        axes.errorbar(point["x"], point["y"], yerr=np.nan_to_num(point["sd"]), linestyle="", ms=9, capsize=3, **style)
+        if not many:
+            text, where = f"{method}\n{int(point['x']):,}", (point["x"], point["y"])
+            offset = (0, 10) if number % 2 == 0 else (0, -36)  # above and below in turn: neighbours do not overlap
+            axes.annotate(text, where, offset, textcoords="offset points", ha="center", fontsize=9)
+    if many:
+        axes.legend(title="method, transfer parameters", loc="center left", bbox_to_anchor=(1, 0.5), fontsize=9)
     low, high = (points["y"] - points["sd"].fillna(0)).min(), (points["y"] + points["sd"].fillna(0)).max()
     room = max(high - low, 0.02)
-    axes.set(xscale="log", title=title, xlabel="transfer parameters", ylabel="mean test score")
+    axes.set(title=title, xlabel="transfer parameters", ylabel="mean test score")
+    axes.set_xscale("symlog", linthresh=1)  # AdapterSoup has none
     axes.set_ylim(low - 0.4 * room, high + 0.35 * room)
-    axes.set_xlim(points["x"].min() / 4, points["x"].max() * 4)
+    axes.set_xlim(points["x"].min() / 4 - (points["x"].min() == 0), points["x"].max() * 4)
     return figure
 
 
