@@ -92,8 +92,9 @@ def load_results(output: Path, **where: object) -> pd.DataFrame:
 
     Columns: the run's fields (`suite`, `task`, `method`, `encoder`, `seed`, `k`, `budget`, `overrides` as JSON,
     `sampling`, `source_tasks` as names with blanks between, empty for all of the suite), `metric`, `score` (the primary
-    metric on test), `validation`, `transfer_parameters`, `trainable_parameters`, `seconds`, `folder`. Failed and
-    damaged results stay out; damaged ones are named in a warning line.
+    metric on test), `validation`, `transfer_parameters`, `trainable_parameters`, `seconds` (`train_seconds` of them
+    training), `device`, `threads`, `steps`, `batch_size`, `folder`. Failed and damaged results stay out; damaged ones
+    are named in a warning line.
 
     Args:
         output: the folder that runs were executed into.
@@ -112,7 +113,10 @@ def load_results(output: Path, **where: object) -> pd.DataFrame:
         row["overrides"] = json.dumps(row["overrides"], sort_keys=True)
         row["source_tasks"] = " ".join(row["source_tasks"] or ())
         row |= {key: result[key] for key in ("transfer_parameters", "trainable_parameters")}
-        row |= {"seconds": result["seconds"]["total"], "folder": str(file.parent)}
+        seconds = result["seconds"]
+        row |= {"seconds": seconds["total"], "train_seconds": seconds.get("train"), "folder": str(file.parent)}
+        row |= {key: result.get(key) for key in ("device", "threads", "steps")}
+        row |= {"batch_size": result.get("settings", {}).get("batch_size")}
         for task, scores in result.get("tasks", {row["task"]: result}).items():  # a joint run has several
             metric = scores["metric"]
             scored = {"task": task, "metric": metric, "score": scores["test"][metric]}
@@ -121,7 +125,7 @@ def load_results(output: Path, **where: object) -> pd.DataFrame:
                 rows.append(scored)
     columns = (
         "suite task method encoder seed k budget overrides sampling source_tasks metric transfer_parameters "
-        "trainable_parameters score validation seconds folder"
+        "trainable_parameters score validation seconds train_seconds device threads steps batch_size folder"
     ).split()
     return pd.DataFrame(rows, columns=columns)
 
