@@ -59,10 +59,8 @@ def measured(output: Path) -> pd.DataFrame:
 
 def cost_table(costs: pd.DataFrame) -> pd.DataFrame:
     """Return seconds per run as a table: a row per suite, encoder, budget, device and method, a column per task."""
-    device = [
-        name if name != "cpu" else f"cpu, {threads} threads"
-        for name, threads in zip(costs["device"], costs["threads"], strict=True)
-    ]
+    threads = "cpu, threads: " + costs["threads"].astype(str)
+    device = costs["device"].where(costs["device"] != "cpu", threads)
     where = costs["suite"] + ", " + costs["encoder"] + ", " + costs["budget"]
     titles = costs["method"].map(lambda name: METHODS[name].title)
     shown = costs.assign(where=where, on=device, method=titles)

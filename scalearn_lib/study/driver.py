@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.util
 import os
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -32,9 +31,8 @@ def summary(study: Study, jobs: Sequence[Job], left: Sequence[Job], output: Path
     items = all_items(study)
     cost = estimate(items, gpu, output)
     device = "GPU" if gpu else "CPU"
-    every, todo = Counter(job.kind for job in jobs), Counter(job.kind for job in left)
     lines = [f"{'':<10}{'jobs':>8}{'runs':>8}{'to do':>8}{'runs':>8}{device + ' hours':>12}"]
-    for kind in [*(kind for kind in KINDS if every[kind]), "all"]:
+    for kind in [*(kind for kind in KINDS if any(job.kind == kind for job in jobs)), "all"]:
         both = [[job for job in part if kind in (job.kind, "all")] for part in (jobs, left)]
         counts = [count for part in both for count in (len(part), sum(len(job.items) for job in part))]
         hours = cost.hours(item for job in both[1] for item in job.items)
@@ -125,17 +123,8 @@ def _snakemake(plan: Path, output: Path, options: Sequence[str]) -> bool:
     from snakemake.cli import main
 
     arguments = ["--snakefile", str(WORKFLOW / "Snakefile"), "--directory", str(output.resolve())]
-    arguments += [
-        "--config",
-        f"plan={plan.resolve()}",
-        "--forceall",
-        "--nolock",
-        "--ignore-incomplete",
-        "--quiet",
-        "host",
-        "rules",
-        "reason",
-    ]
+    arguments += ["--config", f"plan={plan.resolve()}", "--forceall", "--nolock", "--ignore-incomplete"]
+    arguments += ["--quiet", "host", "rules", "reason"]
     try:
         main([*arguments, *options])
     except SystemExit as end:

@@ -88,6 +88,5 @@ def _time_left(items: Sequence[Item], left: Sequence[Item], running: int, output
     actual = sum(taken.loc[folder, "seconds"] for folder in done.values()) / 3600
     hours *= actual / cost.hours(done)
     at_once = f", {hours / running:,.1f} with the {running} that run now" if running > 1 else ""
-    return (
-        f"Time left: about {hours:,.1f} hours of one job at a time{at_once}, going by the {len(done)} runs there are."
-    )
+    basis = f"going by the {len(done)} runs that are there"
+    return f"Time left: about {hours:,.1f} hours of one job at a time{at_once}, {basis}."

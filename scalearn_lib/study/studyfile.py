@@ -63,9 +63,7 @@ def read_study(path: Path) -> Study:
         text = path.read_text()
         node, data = yaml.compose(text, Loader=yaml.SafeLoader), yaml.safe_load(text)
     except (OSError, UnicodeDecodeError) as error:
-        raise UserError(
-            f"The study {path} cannot be read ({error}); name a YAML file such as those in studies/."
-        ) from (error)
+        raise UserError(f"The study {path} cannot be read ({error}); name a file such as those in studies/.") from error
     except yaml.YAMLError as error:
         where = getattr(error, "problem_mark", None)
         line = f", line {where.line + 1}" if where else ""
@@ -110,10 +108,10 @@ class _Reader:
                 self.fail((*place, key), f"is no key here: {unknown('key', key, allowed)}")
         return data
 
-    def checked(self, place: tuple, check: Callable[[], object]) -> object:
-        """What `check` returns; what it finds wrong is told with its place."""
+    def checked(self, place: tuple, check: Callable, *arguments: object) -> object:
+        """What `check` returns of the arguments; what it finds wrong is told with its place."""
         try:
-            return check()
+            return check(*arguments)
         except UserError as error:
             self.fail(place, f"is wrong: {error}")
 
@@ -125,7 +123,7 @@ class _Reader:
         if len(set(values)) < len(values):
             self.fail(place, f"names something twice: {', '.join(values)}")
         for text in values:
-            self.checked(place, lambda text=text: check(text))
+            self.checked(place, check, text)
         return tuple(values)
 
     def whole(self, value: object, place: tuple, least: int, several: bool = False) -> object:
@@ -176,7 +174,7 @@ class _Reader:
         if ("methods" in grid) == ("probing" in grid):
             self.fail(entry, "needs either the key 'methods' or the key 'probing'")
         suite, budget = grid["suite"], grid["budget"]
-        tasks = [task.name for task in self.checked(place("suite"), lambda: get_suite(suite)).tasks]
+        tasks = [task.name for task in self.checked(place("suite"), get_suite, suite).tasks]
         if budget not in BUDGETS:
             self.fail(place("budget"), f"is wrong: {unknown('budget', budget, BUDGETS)}")
         encoders = self.texts(grid["encoder"], place("encoder"), str)
@@ -211,7 +209,7 @@ class _Reader:
             joint = get_method(method).joint
             for task in (sources or tasks)[:1] if joint else targets:
                 seeds = range(self.seeds(suite, task, joint, k)) if chosen == "paper" else chosen
-                runs += [self.checked(where, lambda s=s, t=task: run(encoder, method, t, k, s)) for s in seeds]
+                runs += [self.checked(where, run, encoder, method, task, k, seed) for seed in seeds]
         return runs
 
     @staticmethod
