@@ -3,17 +3,18 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 INSTALLED_LAB := .venv/.installed-lab
+INSTALLED_GRID := .venv/.installed-grid
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:  # half a .venv is made again
-.PHONY: help demo glue test lint lab bench reference clean
+.PHONY: help demo glue test test-interrupts test-slurm lint lab bench reference clean
 
 HUB ?= ../shared/hub
 GLUE_TASKS := sst2 stsb mrpc rte cola
 GLUE_METHODS := adapter adapter_fusion scalearn scalearn_uniform scalearn_pp scalearn_uniform_pp
 
 help:  ## list the targets
-	@awk -F ':.*## ' '/^[a-z%-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z%-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: $(INSTALLED)  ## fetch data and encoder once, run the five notebooks, print the table
 	@$(BIN)/scalearn fetch
@@ -32,6 +33,13 @@ test: export TOKENIZERS_PARALLELISM = false
 test: export HF_HUB_OFFLINE = 1
 test: lint  ## linter, format check and tests; needs neither data nor network
 	$(BIN)/python -m pytest -n 2 --dist worksteal
+
+test-interrupts: $(INSTALLED)  ## a local grid whose driver and worker are killed, against an undisturbed one: bit for bit
+	$(BIN)/python tests/slurm/interrupted.py
+
+test-slurm: $(INSTALLED_GRID)  ## a grid through a private Slurm cluster, with a job killed (Debian, needs root)
+	$(BIN)/scalearn fetch
+	$(BIN)/python tests/slurm/grid.py
 
 lint: $(INSTALLED)  ## linter and format check only
 	$(BIN)/ruff check .
@@ -77,4 +85,9 @@ $(INSTALLED): pyproject.toml constraints.txt $(BIN)/python
 $(INSTALLED_LAB): $(INSTALLED)
 	@echo "Installing JupyterLab into .venv, once ..."
 	$(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt -e ".[dev,lab]"
+	@touch $@
+
+$(INSTALLED_GRID): $(INSTALLED)
+	@echo "Installing Snakemake's Slurm executor into .venv, once ..."
+	$(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt -e ".[dev,grid]"
 	@touch $@

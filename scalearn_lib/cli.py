@@ -233,7 +233,13 @@ def _table(arguments: argparse.Namespace) -> None:
     print(
         f"Test scores x 100 on {arguments.suite}, {arguments.encoder}, budget {arguments.budget}: mean ± std over seeds"
     )
-    _show(table(output, *where, paper=True))
+    shown = table(output, *where, paper=True)
+    _show(shown)
+    if "versions" in shown:
+        print(
+            "These results were made by different code or from different data (versions; unknown: before they were "
+            "stored), so differences between them may have other causes than the methods."
+        )
     if frame["paper"].notna().any() and frame["difference"].isna().all():
         print("The encoder is not the paper's, so no differences are given.")
     print("\nCommand of each row:")

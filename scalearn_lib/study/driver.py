@@ -10,12 +10,11 @@ from pathlib import Path
 from ..errors import UserError
 from .costs import estimate
 from .devices import visible_gpus
-from .grid import Job, all_items, forget_failures, make_jobs, remaining, write_plan
+from .grid import DRIVER_LOCK, Job, all_items, forget_failures, make_jobs, remaining, write_plan
 from .locks import locked
 from .studyfile import KINDS, Study
 
 WORKFLOW = Path(__file__).resolve().parents[2] / "workflow"
-DRIVER_LOCK = ".driver.lock"
 
 
 def summary(study: Study, jobs: Sequence[Job], left: Sequence[Job], output: Path, gpu: bool) -> list[str]:
@@ -31,12 +30,13 @@ def summary(study: Study, jobs: Sequence[Job], left: Sequence[Job], output: Path
     items = all_items(study)
     cost = estimate(items, gpu, output)
     device = "GPU" if gpu else "CPU"
-    lines = [f"{'':<10}{'jobs':>8}{'runs':>8}{'to do':>8}{'runs':>8}{device + ' hours':>12}"]
+    lines = [f"{'':<10}{'jobs':>8}{'runs':>8}{'jobs left':>12}{'runs left':>12}{device + ' hours left':>16}"]
     for kind in [*(kind for kind in KINDS if any(job.kind == kind for job in jobs)), "all"]:
         both = [[job for job in part if kind in (job.kind, "all")] for part in (jobs, left)]
         counts = [count for part in both for count in (len(part), sum(len(job.items) for job in part))]
         hours = cost.hours(item for job in both[1] for item in job.items)
-        lines.append(f"{kind:<10}" + "".join(f"{count:>8,}" for count in counts) + f"{hours:>12,.1f}")
+        widths = zip(counts, (8, 8, 12, 12), strict=True)
+        lines.append(f"{kind:<10}" + "".join(f"{count:>{w},}" for count, w in widths) + f"{hours:>16,.1f}")
     return [*lines, f"The estimate {cost.basis}."]
 
 
@@ -101,7 +101,7 @@ def run_grid(
 
 def _profile(executor: str, profile: Path | None) -> Path:
     for package in ("snakemake", *(() if executor == "local" else (f"snakemake_executor_plugin_{executor}",))):
-        if importlib.util.find_spec(package.replace("-", "_")) is None:
+        if importlib.util.find_spec(package) is None:
             raise UserError(
                 f"Grids need the package {package.replace('_', '-')}: install the extra 'grid', "
                 'for instance with `pip install -c constraints.txt -e ".[grid]"`.'

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import traceback
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -19,6 +20,9 @@ from .studyfile import KINDS, Study
 
 JOBS = "jobs"
 """Folder below the output folder: plans, and the executed notebook of each job."""
+
+DRIVER_LOCK = ".driver.lock"
+"""Below the output folder: whoever drives a grid there holds its lock."""
 
 Item = Run | Probe
 
@@ -220,9 +224,11 @@ def carry_out(items: Sequence[Item], output: Path) -> Iterator[tuple[Item, float
             else:
                 result = execute(item, output)
                 score = result["test"][result["metric"]]
-        except UserError as error:
+        except Exception as error:  # an out-of-memory error, say: other runs may be smaller
+            if not isinstance(error, UserError):
+                traceback.print_exc()
             failed.append(item)
-            yield item, None, str(error)
+            yield item, None, str(error) or type(error).__name__
             continue
         yield item, score, "read" if before == "complete" else "made"
     if failed:

@@ -6,6 +6,7 @@ import fcntl
 import os
 import shutil
 import socket
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -42,13 +43,18 @@ def locked(file: Path, otherwise: str | None = None) -> Iterator[None]:
 
 def acquire(file: Path, wait: bool) -> int | None:
     """Take the lock of `file` and return its descriptor; `None` where another process has it and `wait` is false."""
+    looks = 2
     while True:
         descriptor = os.open(file, os.O_RDWR | os.O_CREAT, 0o666)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
         except BlockingIOError:
             os.close(descriptor)
-            return None
+            if looks == 0:
+                return None
+            looks -= 1
+            time.sleep(0.05)  # `is_held` may have had it for a moment
+            continue
         try:
             same = os.path.samestat(os.fstat(descriptor), os.stat(file))
         except FileNotFoundError:

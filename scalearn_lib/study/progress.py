@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from .costs import estimate
-from .grid import JOBS, Item, Job, all_items, make_jobs, result_file, state
+from .grid import DRIVER_LOCK, JOBS, Item, Job, all_items, make_jobs, result_file, state
 from .locks import is_held, run_lock
 from .pairs import Probe
 from .result import load_results, read_result
@@ -50,10 +50,12 @@ def _state(item: Item, output: Path) -> str:
 
 def _failures(jobs: Sequence[Job], study: str, states: dict[Item, str], output: Path) -> Iterator[str]:
     """A line per job whose log has an error and that is not complete, and one per stored failure."""
+    driven = is_held(output / DRIVER_LOCK)
     for job in jobs:
+        at_work = driven or any(states[item] == "running" for item in job.items)
         log = output / JOBS / study / f"{job.name}.ipynb"
         missing = [item for item in job.items if states[item] in ("missing", "failed")]
-        error = notebook_error(log) if missing else None
+        error = notebook_error(log, at_work) if missing else None
         for item in missing:
             if states[item] == "failed":
                 told = read_result(result_file(item, output).parent)["error"]
@@ -62,17 +64,23 @@ def _failures(jobs: Sequence[Job], study: str, states: dict[Item, str], output: 
             yield f"  {job.name}: {error}\n    log: {log}"
 
 
-def notebook_error(log: Path) -> str | None:
-    """Return the error that an executed notebook ended with, in one line; `None` where there is none."""
+def notebook_error(log: Path, at_work: bool) -> str | None:
+    """Return what ended an executed notebook early, in one line; `None` where nothing did.
+
+    Args:
+        log: the executed notebook.
+        at_work: whether it may be that it is still executed.
+    """
     try:
-        cells = json.loads(log.read_text())["cells"]
-    except (OSError, ValueError, KeyError):  # not there, or being written
+        notebook = json.loads(log.read_text())
+    except (OSError, ValueError):  # not there, or being written
         return None
-    for cell in cells:
+    for cell in notebook["cells"]:
         for output in cell.get("outputs", []):
             if output.get("output_type") == "error":
-                return f"{output['ename']}: {output['evalue'].strip().splitlines()[0] if output['evalue'] else ''}"
-    return None
+                return f"{output['ename']}: {(output['evalue'].strip().splitlines() or [''])[0]}"
+    ended = notebook["metadata"].get("papermill", {}).get("end_time")
+    return None if ended or at_work else "killed before its end"
 
 
 def _time_left(items: Sequence[Item], left: Sequence[Item], running: int, output: Path) -> str:

@@ -76,7 +76,7 @@ class _Reader:
     """Checks the data of one file and knows the line of each key."""
 
     def __init__(self, path: Path, node: yaml.Node | None) -> None:
-        self.path, self.lines = path, {}
+        self.path, self.lines = path, {(): 1 if node is None else node.start_mark.line + 1}
         if node is not None:
             self._remember(node, ())
 
