@@ -5,17 +5,18 @@ INSTALLED := .venv/.installed
 INSTALLED_LAB := .venv/.installed-lab
 INSTALLED_COURSE := .venv/.installed-course
 INSTALLED_BROWSER := .venv/.installed-browser
+INSTALLED_GRID := .venv/.installed-grid
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:  # half a .venv is made again
-.PHONY: help demo glue test lint lab bench reference assignments grade course-data test-course test-lab clean
+.PHONY: help demo glue test test-interrupts test-slurm lint lab bench reference assignments grade course-data test-course test-lab clean
 
 HUB ?= ../shared/hub
 GLUE_TASKS := sst2 stsb mrpc rte cola
 GLUE_METHODS := adapter adapter_fusion scalearn scalearn_uniform scalearn_pp scalearn_uniform_pp
 
 help:  ## list the targets
-	@awk -F ':.*## ' '/^[a-z%-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z%-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: $(INSTALLED)  ## fetch data and encoder once, run the five notebooks, print the table
 	@$(BIN)/scalearn fetch
@@ -34,6 +35,13 @@ test: export TOKENIZERS_PARALLELISM = false
 test: export HF_HUB_OFFLINE = 1
 test: lint $(INSTALLED_COURSE)  ## linter, format check and tests; needs neither data nor network
 	$(BIN)/python -m pytest -n 2 --dist worksteal
+
+test-interrupts: $(INSTALLED)  ## a local grid whose driver and worker are killed, against an undisturbed one: bit for bit
+	$(BIN)/python tests/slurm/interrupted.py
+
+test-slurm: $(INSTALLED_GRID)  ## a grid through a private Slurm cluster, with a job killed (Debian, needs root)
+	$(BIN)/scalearn fetch
+	$(BIN)/python tests/slurm/grid.py
 
 lint: $(INSTALLED)  ## linter and format check only
 	$(BIN)/ruff check .
@@ -109,4 +117,9 @@ $(INSTALLED_BROWSER): $(INSTALLED_COURSE)
 		echo "No chromium found: install it first (on Debian: apt-get install chromium)." >&2; exit 1; }
 	@echo "Installing Playwright into .venv, once (it drives the system's chromium and fetches no browser) ..."
 	$(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt -e ".[dev,lab,course,browser]"
+	@touch $@
+
+$(INSTALLED_GRID): $(INSTALLED)
+	@echo "Installing Snakemake's Slurm executor into .venv, once ..."
+	$(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt -e ".[dev,grid]"
 	@touch $@

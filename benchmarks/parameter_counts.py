@@ -60,6 +60,10 @@ FORMULAS: dict[str, tuple[str, int]] = {
     "scalearn_uniform_pp": ("T", T),
     "scalearn_mean": ("T L d", T * L * d),
     "scalearn_softmax": ("T L d", T * L * d),
+    "scalearn_init_1": ("T L d", T * L * d),
+    "scalearn_no_dropout": ("T L d", T * L * d),
+    "scalearn_penalty_10": ("T L d", T * L * d),
+    "scalearn_penalty_1": ("T L d", T * L * d),
 }
 
 

@@ -21,7 +21,7 @@ def main(argv: list[str] | None = None) -> int:
     if getattr(arguments, "hub", None) is not None:
         os.environ["SCALEARN_HUB"] = str(arguments.hub)  # notebooks that this starts see it too
     try:
-        arguments.command(arguments)
+        return arguments.command(arguments) or 0
     except UserError as error:
         print(f"scalearn: {error}", file=sys.stderr)
         return 1
@@ -30,7 +30,6 @@ def main(argv: list[str] | None = None) -> int:
             "\nscalearn: stopped; what is complete is kept, and the same command goes on from there.", file=sys.stderr
         )
         return 130
-    return 0
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -80,6 +79,24 @@ def _parser() -> argparse.ArgumentParser:
     _common(table)
     table.set_defaults(command=_table)
 
+    grid = commands.add_parser("grid", help="make everything that a study file asks for, as batch jobs")
+    grid.add_argument("--dry-run", action="store_true", help="only say which jobs there are and what they may take")
+    grid.add_argument("--executor", default="local", help="local, or slurm (default: local)")
+    grid.add_argument("--profile", type=Path, metavar="DIR", help="Snakemake profile (default: that of the executor)")
+    grid.add_argument("--jobs", type=int, metavar="N", help="jobs at once (default: one per GPU or two CPU cores)")
+    grid.set_defaults(command=_grid)
+    status = commands.add_parser("status", help="how far a study is: runs by kind, failures with their logs, time left")
+    status.set_defaults(command=_status)
+    for parser_ in (grid, status):
+        parser_.add_argument("study", type=Path, help="a file such as studies/offline.yaml")
+        parser_.add_argument("--output", type=Path, default=None, help="folder of results (default: outputs/)")
+    grid.add_argument("--hub", type=Path, metavar="DIR", help="folder that mirrors the hub (default: SCALEARN_HUB)")
+    costs = commands.add_parser("costs", help="measured seconds per run, from the results that there are")
+    costs.add_argument("--output", type=Path, default=None, help="folder of results (default: outputs/)")
+    costs.add_argument("--markdown", action="store_true", help="print the table as Markdown")
+    costs.add_argument("--csv", type=Path, metavar="FILE", help="also write them to a file, one line per kind of run")
+    costs.set_defaults(command=_costs)
+
     demo = commands.add_parser("demo", help="execute the five notebooks and print the table")
     demo.add_argument("--output", type=Path, default=None, help="folder of results (default: outputs/)")
     demo.set_defaults(command=_demo)
@@ -101,6 +118,11 @@ def _common(parser: argparse.ArgumentParser) -> None:
 def _show(frame: pd.DataFrame) -> None:
     with pd.option_context("display.width", None, "display.max_columns", None, "display.max_colwidth", None):
         print(frame.to_string())
+
+
+def _show_markdown(frame: pd.DataFrame) -> None:
+    rows = [[*frame.columns], ["---"] * len(frame.columns), *frame.to_numpy().tolist()]
+    print("\n".join(f"| {' | '.join(row)} |" for row in rows))
 
 
 # Each command imports what it needs: torch and the trainers take seconds, and `scalearn --help` should not.
@@ -205,21 +227,52 @@ def _table(arguments: argparse.Namespace) -> None:
     output = arguments.output or output_dir()
     where = (arguments.suite, arguments.encoder, arguments.budget, arguments.k, arguments.sampling)
     if arguments.markdown:
-        shown = table(output, *where)
-        rows = [[shown.index.name, *shown.columns], ["---"] * (len(shown.columns) + 1)]
-        rows += [[method, *cells] for method, cells in zip(shown.index, shown.to_numpy(), strict=True)]
-        print("\n".join(f"| {' | '.join(row)} |" for row in rows))
+        _show_markdown(table(output, *where).reset_index())
         return
     frame = comparison(output, *where)
     print(
         f"Test scores x 100 on {arguments.suite}, {arguments.encoder}, budget {arguments.budget}: mean ± std over seeds"
     )
-    _show(table(output, *where, paper=True))
+    shown = table(output, *where, paper=True)
+    _show(shown)
+    if "versions" in shown:
+        print(
+            "These results were made by different code or from different data (versions; unknown: before they were "
+            "stored), so differences between them may have other causes than the methods."
+        )
     if frame["paper"].notna().any() and frame["difference"].isna().all():
         print("The encoder is not the paper's, so no differences are given.")
     print("\nCommand of each row:")
     for title, line in commands(frame).items():
         print(f"  {title}:\n    " + line.replace("; ", "\n    "))
+
+
+def _grid(arguments: argparse.Namespace) -> int:
+    from .study.driver import run_grid
+    from .study.studyfile import read_study
+
+    if arguments.hub is not None:
+        os.environ["SCALEARN_HUB"] = str(arguments.hub.resolve())  # jobs work elsewhere
+    study = read_study(arguments.study)
+    output = arguments.output or output_dir()
+    done = run_grid(study, output, arguments.jobs, arguments.executor, arguments.profile, arguments.dry_run)
+    return 0 if done else 1
+
+
+def _status(arguments: argparse.Namespace) -> None:
+    from .study.progress import status
+    from .study.studyfile import read_study
+
+    print("\n".join(status(read_study(arguments.study), arguments.output or output_dir())))
+
+
+def _costs(arguments: argparse.Namespace) -> None:
+    from .study.costs import cost_table, measured
+
+    costs = measured(arguments.output or output_dir())
+    if arguments.csv is not None:
+        costs.to_csv(arguments.csv, index=False)
+    (_show_markdown if arguments.markdown else _show)(cost_table(costs))
 
 
 def _demo(arguments: argparse.Namespace) -> None:

@@ -7,7 +7,11 @@ from .base import Method, trainable_parameters, transfer_parameters
 from .fusion import (
     AdapterFusion,
     ScaLearn,
+    ScaLearnInit1,
     ScaLearnMean,
+    ScaLearnNoDropout,
+    ScaLearnPenalty1,
+    ScaLearnPenalty10,
     ScaLearnPP,
     ScaLearnSoftmax,
     ScaLearnUniform,
@@ -43,6 +47,10 @@ METHODS: dict[str, Method] = {
         ScaLearnUniformPP(),
         ScaLearnMean(),
         ScaLearnSoftmax(),
+        ScaLearnInit1(),
+        ScaLearnNoDropout(),
+        ScaLearnPenalty10(),
+        ScaLearnPenalty1(),
     )
 }
 

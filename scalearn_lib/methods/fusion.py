@@ -94,6 +94,34 @@ class ScaLearnSoftmax(ScaLearnMethod):
     title = "ScaLearn, softmax"
 
 
+class ScaLearnInit1(ScaLearnMethod):
+    """Ablation: a vector per source and layer that starts at 1/T instead of 2/T."""
+
+    name = config = "scalearn_init_1"
+    title = "ScaLearn, init 1/T"
+
+
+class ScaLearnNoDropout(ScaLearnMethod):
+    """Ablation: a vector per source and layer without dropout."""
+
+    name = config = "scalearn_no_dropout"
+    title = "ScaLearn, no dropout"
+
+
+class ScaLearnPenalty10(ScaLearnMethod):
+    """Ablation: a vector per source and layer, whose means are pulled to one with λ = 0.1."""
+
+    name = config = "scalearn_penalty_10"
+    title = "ScaLearn, λ 0.1"
+
+
+class ScaLearnPenalty1(ScaLearnMethod):
+    """Ablation: a vector per source and layer, whose means are pulled to one with λ = 0.01."""
+
+    name = config = "scalearn_penalty_1"
+    title = "ScaLearn, λ 0.01"
+
+
 def load_sources(model: nn.Module, sources: Mapping[str, Path]) -> None:
     """Load the source adapters from their folders, without their heads.
 

@@ -10,6 +10,7 @@ import resource
 import sys
 import time
 from collections.abc import Iterable
+from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
 
@@ -28,9 +29,12 @@ from ..tasks.encoders import load_model, load_tokenizer
 from ..tasks.encoding import encode
 from ..tasks.splits import few_shot
 from .joint import train_jointly
+from .locks import sole_maker
+from .parallel import agreed, is_first, processes
 from .result import check_files, new_folder, provenance, read_result, write_result
 from .run import WEIGHTS, Run
 from .training import Diverged, train
+from .versions import UNKNOWN, code_version, data_version
 
 
 class RunFailed(UserError):
@@ -50,18 +54,29 @@ def execute(run: Run, output: Path | None = None) -> dict[str, object]:
     """
     output = output or output_dir()
     folder = run.folder(output)
+    result = agreed(lambda: _stored(folder))
+    if result is None:
+        sources = run.sources()
+        versions = {execute(source, output).get("code", UNKNOWN) for source in sources.values()}
+        with sole_maker(folder) if is_first() else nullcontext():
+            result = agreed(lambda: _stored(folder, say=True))  # another process may have made it meanwhile
+            if result is None:
+                weights = {task: source.weights(output) for task, source in sources.items()}
+                result = _make(run, folder, weights, versions)
+    return of_task(result, run.task)
+
+
+def _stored(folder: Path, say: bool = False) -> dict[str, object] | None:
+    """The complete result in a folder, or `None`; `say` tells of damage."""
     try:
         result = read_result(folder)
         if result is not None and result["status"] == "ok":
             check_files(folder, result)
-            return of_task(result, run.task)
+            return result
     except ValueError as damage:
-        tqdm.write(f"Made again: {damage}.", file=sys.stderr)
-    sources = run.sources()
-    for source in sources.values():
-        execute(source, output)
-    made = _make(run, folder, {task: source.weights(output) for task, source in sources.items()})
-    return of_task(made, run.task)
+        if say:
+            tqdm.write(f"Made again: {damage}.", file=sys.stderr)
+    return None
 
 
 def execute_all(runs: Iterable[Run], output: Path | None = None) -> list[dict[str, object]]:
@@ -97,13 +112,13 @@ def load_trained(run: Run, output: Path | None = None) -> nn.Module:
     return model.eval()
 
 
-def _make(run: Run, folder: Path, sources: dict[str, Path]) -> dict[str, object]:
+def _make(run: Run, folder: Path, sources: dict[str, Path], source_code: set[str]) -> dict[str, object]:
     started = time.perf_counter()
     transformers.utils.logging.set_verbosity_error()
     method, tasks, budget = get_method(run.method), run.tasks(), run.settings()
     if torch.cuda.is_available():
         torch.cuda.reset_peak_memory_stats()
-    with new_folder(folder) as temporary:
+    with new_folder(folder) if is_first() else nullcontext() as temporary:
         data, drawn = zip(*(_splits(run, task) for task in tasks), strict=True)
         transformers.set_seed(run.seed)
         model = load_model(run.encoder)
@@ -117,8 +132,12 @@ def _make(run: Run, folder: Path, sources: dict[str, Path]) -> dict[str, object]
             "transfer_parameters": transfer_parameters(model),
             "trainable_parameters": trainable_parameters(model),
             **provenance(),
+            "code": code_version(),
+            "data": _data_version(tasks[0], run.encoder),
+            **({"source_code": sorted(source_code)} if source_code else {}),
             "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu",
             "threads": torch.get_num_threads(),
+            **({"processes": processes()} if processes() > 1 else {}),
         }
         try:
             common = (load_tokenizer(run.encoder), budget, run.seed, str(run))
@@ -126,20 +145,25 @@ def _make(run: Run, folder: Path, sources: dict[str, Path]) -> dict[str, object]
                 by_name = {task.name: splits for task, splits in zip(tasks, data, strict=True)}
                 outcome, by_task = train_jointly(model, method, tasks, by_name, *common)
                 for task, splits in by_name.items():
-                    by_task[task]["sizes"] = _sizes(splits)
+                    by_task[task] |= {
+                        "sizes": _sizes(splits),
+                        "data": _data_version(get_task(run.suite, task), run.encoder),
+                    }
                 result |= {"metric": "mean_metric", "tasks": by_task}
             else:
                 outcome = train(model, method, tasks[0], data[0], *common)
         except Diverged as error:
             result |= {"status": "failed", "error": str(error)}
         else:
-            method.save(model, tasks, temporary / WEIGHTS)
+            if is_first():
+                method.save(model, tasks, temporary / WEIGHTS)
             result |= {"status": "ok", **asdict(outcome), "peak_memory_mib": _peak_memory()}
         result["seconds"] = {**result.get("seconds", {}), "total": round(time.perf_counter() - started, 3)}
-        write_result(temporary, result)
+        if is_first():
+            write_result(temporary, result)
     if result["status"] == "failed":
         raise RunFailed(f"{run} failed: {result['error']}; see {folder}, and try a smaller learning rate.")
-    return read_result(folder)
+    return agreed(lambda: read_result(folder))
 
 
 def of_task(result: dict[str, object], task: str) -> dict[str, object]:
@@ -163,6 +187,11 @@ def encoded(task: Task, encoder: str) -> DatasetDict:
     """The tokenised splits of a task, kept for the other runs of this process."""
     tokenizer = load_tokenizer(encoder)
     return DatasetDict({split: encode(rows, task, tokenizer) for split, rows in task.load().items()})
+
+
+@functools.cache
+def _data_version(task: Task, encoder: str) -> str:
+    return data_version(encoded(task, encoder))
 
 
 def _splits(run: Run, task: Task) -> tuple[DatasetDict, dict[str, object] | None]:

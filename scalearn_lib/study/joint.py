@@ -13,10 +13,12 @@ from torch import nn
 from torch.utils.data import DataLoader, Sampler, SequentialSampler
 from transformers import EarlyStoppingCallback, PreTrainedTokenizerBase, PrinterCallback, Trainer
 
+from ..errors import UserError
 from ..methods import Method
 from ..tasks import Task
 from ..tasks.encoding import collator
 from .budget import Budget
+from .parallel import processes
 from .training import (
     KeepBest,
     Outcome,
@@ -161,7 +163,13 @@ def train_jointly(
 
     Raises:
         Diverged: a loss or prediction is not finite.
+        UserError: several processes train together.
     """
+    if processes() > 1:
+        raise UserError(
+            f"{method.title} cannot be trained by several processes at once, since each batch is of one task; start it "
+            "without `accelerate launch`."
+        )
     train_rows = [data[task.name]["train"] for task in tasks]
     sizes = [len(rows) for rows in train_rows]
     per_epoch = sum(-(-size // budget.batch_size) for size in sizes)

@@ -172,13 +172,17 @@ def store_pairs(pairs: pd.DataFrame, output: Path, suite: str, encoder: str, bud
     Args:
         pairs: what `probe` returned for two sources, the target's own first.
     """
-    target, partner = pairs.columns[:2]
-    file = output / "probing" / suite / slug(encoder) / budget / f"{target}+{partner}.csv"
+    file = pairs_file(output, suite, encoder, budget, *pairs.columns[:2])
     file.parent.mkdir(parents=True, exist_ok=True)
     temporary = file.with_suffix(".tmp")
     pairs.to_csv(temporary, index=False)
     temporary.replace(file)
     return file
+
+
+def pairs_file(output: Path, suite: str, encoder: str, budget: str, target: str, partner: str) -> Path:
+    """Where the probes of a pair of source adapters lie."""
+    return output / "probing" / suite / slug(encoder) / budget / f"{target}+{partner}.csv"
 
 
 def load_pairs(output: Path, suite: str, encoder: str, budget: str) -> pd.DataFrame:

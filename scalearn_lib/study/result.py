@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import functools
 import hashlib
 import importlib.metadata
@@ -19,6 +20,7 @@ import pandas as pd
 
 from ..errors import UserError
 from .run import WEIGHTS
+from .versions import UNKNOWN
 
 RESULT = "result.json"
 
@@ -41,8 +43,20 @@ def new_folder(final: Path) -> Iterator[Path]:
             shutil.rmtree(final)
         temporary.chmod(0o755)  # mkdtemp keeps others out, a result is for everyone
         os.replace(temporary, final)
+    except Exception as error:
+        if is_full(error):
+            raise UserError(
+                f"The disk of {final.parent} is full; free some space and run again: what is complete is kept."
+            ) from error
+        raise
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def is_full(error: Exception) -> bool:
+    """Whether an error says that a disk or a quota is full; safetensors has errors of its own kind."""
+    full = (errno.ENOSPC, errno.EDQUOT)
+    return getattr(error, "errno", None) in full or any(f"(os error {number})" in str(error) for number in full)
 
 
 def write_result(folder: Path, result: dict[str, object]) -> None:
@@ -92,8 +106,9 @@ def load_results(output: Path, **where: object) -> pd.DataFrame:
 
     Columns: the run's fields (`suite`, `task`, `method`, `encoder`, `seed`, `k`, `budget`, `overrides` as JSON,
     `sampling`, `source_tasks` as names with blanks between, empty for all of the suite), `metric`, `score` (the primary
-    metric on test), `validation`, `transfer_parameters`, `trainable_parameters`, `seconds`, `folder`. Failed and
-    damaged results stay out; damaged ones are named in a warning line.
+    metric on test), `validation`, `transfer_parameters`, `trainable_parameters`, `seconds` (`train_seconds` of them
+    training), `device`, `threads`, `steps`, `batch_size`, `code` and `data` (fingerprints of what it was made from),
+    `folder`. Failed and damaged results stay out; damaged ones are named in a warning line.
 
     Args:
         output: the folder that runs were executed into.
@@ -112,18 +127,30 @@ def load_results(output: Path, **where: object) -> pd.DataFrame:
         row["overrides"] = json.dumps(row["overrides"], sort_keys=True)
         row["source_tasks"] = " ".join(row["source_tasks"] or ())
         row |= {key: result[key] for key in ("transfer_parameters", "trainable_parameters")}
-        row |= {"seconds": result["seconds"]["total"], "folder": str(file.parent)}
+        seconds = result["seconds"]
+        row |= {"seconds": seconds["total"], "train_seconds": seconds.get("train"), "folder": str(file.parent)}
+        row |= {key: result.get(key) for key in ("device", "threads", "steps")}
+        row["code"] = code_label(result)
+        row |= {"batch_size": result.get("settings", {}).get("batch_size")}
         for task, scores in result.get("tasks", {row["task"]: result}).items():  # a joint run has several
             metric = scores["metric"]
             scored = {"task": task, "metric": metric, "score": scores["test"][metric]}
+            scored["data"] = scores.get("data", UNKNOWN)
             scored = row | scored | {"validation": scores["validation"][metric]}
             if all(scored[key] == value for key, value in where.items()):
                 rows.append(scored)
     columns = (
         "suite task method encoder seed k budget overrides sampling source_tasks metric transfer_parameters "
-        "trainable_parameters score validation seconds folder"
+        "trainable_parameters score validation seconds train_seconds device threads steps batch_size code data folder"
     ).split()
     return pd.DataFrame(rows, columns=columns)
+
+
+def code_label(result: dict[str, object]) -> str:
+    """The version of the code that made a result, and those of its source adapters where they differ."""
+    code = result.get("code", UNKNOWN)
+    older = [version for version in result.get("source_code", ()) if version != code]
+    return code + (f" on {' and '.join(older)}" if older else "")
 
 
 @functools.cache

@@ -13,6 +13,7 @@ from ..methods import METHODS, get_method
 from ..tasks import get_suite
 from .published import published, same_encoder
 from .result import load_results
+from .versions import UNKNOWN
 
 
 def suite_results(output: Path, suite: str, **where: object) -> pd.DataFrame:
@@ -38,13 +39,15 @@ def scores(output: Path, suite: str, **where: object) -> pd.DataFrame:
     """Return mean, standard deviation and number of seeds per method, source tasks and task, one row each (tidy).
 
     Columns: `method`, `source_tasks` ("" for all of the suite), `task`, `mean`, `std` (NaN for one seed), `seeds` (how
-    many), `seed_values` (which), `transfer_parameters`. Scores are on test, in the task's primary metric, times 100.
+    many), `seed_values` (which), `transfer_parameters`, `versions` (of code and data, see `_versions`). Scores are on
+    test, in the task's primary metric, times 100.
 
     Args:
         output, suite, **where: as in `suite_results`.
     """
     results = suite_results(output, suite, **where)
     results["score"] *= 100
+    results["version"] = _versions(results)
     grouped = results.groupby(["method", "source_tasks", "task"], sort=False)
     summary = grouped.agg(
         mean=("score", "mean"),
@@ -52,8 +55,16 @@ def scores(output: Path, suite: str, **where: object) -> pd.DataFrame:
         seeds=("seed", "nunique"),
         seed_values=("seed", lambda seeds: tuple(sorted(seeds))),
         transfer_parameters=("transfer_parameters", "first"),
+        versions=("version", lambda versions: tuple(sorted(set(versions)))),
     )
     return summary.reset_index()
+
+
+def _versions(results: pd.DataFrame) -> pd.Series:
+    """What each result was made from: its code, and its data where results of the same task have different ones."""
+    known = results["data"].where(results["data"] != UNKNOWN)
+    several = known.groupby([results["suite"], results["task"]]).transform("nunique") > 1
+    return results["code"] + (" data " + results["data"]).where(several, "")
 
 
 def comparison(
@@ -112,7 +123,8 @@ def table(
     """Return the table of a suite: a row per method, a column per task, the average, parameters and seeds.
 
     Cells read "mean ± std" over seeds, or the one score there is; a missing run is blank. The average is given only
-    where a method has all tasks of the table.
+    where a method has all tasks of the table. Where results were made by different code or from different data, a
+    column `versions` tells them apart.
 
     Args:
         output, suite, encoder, budget, k, sampling: which results.
@@ -144,9 +156,10 @@ def table(
             rows.append(_row(title, cells["paper"], "{:.2f}"))
         if paper and cells["difference"].notna().any():
             rows.append(_row("  ours - paper", cells["difference"], "{:+.2f}"))
-    return (
-        pd.DataFrame(rows, columns=["method", "parameters", *tasks, "average", "seeds"]).fillna("").set_index("method")
-    )
+    columns = ["method", "parameters", *tasks, "average", "seeds"]
+    if len({version for row in rows for version in row.get("versions", "").split(", ") if version}) > 1:
+        columns.append("versions")
+    return pd.DataFrame(rows, columns=columns).fillna("").set_index("method")
 
 
 def _ours(method: str, sources: str, cells: pd.DataFrame, count: int) -> dict[str, str]:
@@ -156,6 +169,7 @@ def _ours(method: str, sources: str, cells: pd.DataFrame, count: int) -> dict[st
     row |= {task: _cell(cell) for task, cell in cells.iterrows()}
     row["parameters"] = f"{cells['transfer_parameters'].max():,.0f}"
     row["seeds"] = str(seeds[0]) if len(seeds) == 1 else f"{seeds[0]}-{seeds[-1]}"
+    row["versions"] = ", ".join(sorted(set().union(*cells.loc[cells["seeds"] > 0, "versions"])))
     return row
 
 

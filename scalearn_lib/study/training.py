@@ -29,6 +29,7 @@ from ..tasks import Task
 from ..tasks.encoding import EVALUATION_BATCH, collator
 from ..tasks.metrics import score
 from .budget import Budget
+from .parallel import go_parallel, is_first, parallel_settings, processes
 
 
 class Diverged(RuntimeError):
@@ -90,7 +91,9 @@ class Watch(TrainerCallback):
         self.title, self.shown = title, {}
 
     def on_train_begin(self, args, state, control, **kwargs) -> None:
-        self.bar = tqdm(total=state.max_steps, desc=self.title, unit="step", mininterval=1, leave=False)
+        self.bar = tqdm(
+            total=state.max_steps, desc=self.title, unit="step", mininterval=1, leave=False, disable=not is_first()
+        )
 
     def on_step_end(self, args, state, control, **kwargs) -> None:
         self.bar.update(state.global_step - self.bar.n)
@@ -155,6 +158,8 @@ def train(
         # Rows are sorted by length already, and scores by question need their order.
         trainer._get_eval_sampler = SequentialSampler
         count_no_flops(trainer)
+        if processes() > 1:
+            go_parallel(trainer)
         started = time.perf_counter()
         try:
             trainer.train()
@@ -190,7 +195,7 @@ def training_arguments(
         steps, per_epoch: optimiser steps in all, and in an epoch.
         keep: says what selects the best state.
     """
-    return TrainingArguments(
+    arguments = TrainingArguments(
         output_dir=folder,  # nothing is saved there: KeepBest holds the checkpoint
         save_strategy="no",
         report_to=[],
@@ -215,7 +220,11 @@ def training_arguments(
         warmup_ratio=budget.warmup_ratio,
         fp16=torch.cuda.is_available(),
         dataloader_pin_memory=torch.cuda.is_available(),
+        **parallel_settings(budget.batch_size),
     )
+    # One run per GPU: Trainer would copy the model to all that are visible, and take a batch for each.
+    arguments._n_gpu = min(1, arguments.n_gpu)
+    return arguments
 
 
 def count_no_flops(trainer: Trainer) -> None:

@@ -19,6 +19,7 @@ def store(
     suite: str = "toy",
     encoder: str = "tiny",
     budget: str = "smoke",
+    made_from: dict[str, object] | None = None,
     **more: object,
 ) -> Path:
     """Write a result with this test score and return its folder."""
@@ -28,5 +29,6 @@ def store(
     result = {"run": run.spec(), "status": status, "files": {}, "metric": "accuracy", "seconds": {"total": 1.0}}
     result |= {"transfer_parameters": 8, "trainable_parameters": 9}
     result |= {"test": {"accuracy": score}, "validation": {"accuracy": score}}
+    result |= made_from or {}
     (folder / RESULT).write_text(json.dumps(result))
     return folder

@@ -59,7 +59,7 @@ def test_failed_damaged_and_unfinished_results_stay_out(tmp_path: Path, capsys) 
 def test_scores_are_tidy(tmp_path: Path) -> None:
     store(tmp_path, "toy_topic", "scalearn", 0, 0.5)
     summary = scores(tmp_path, "toy")
-    columns = "method source_tasks task mean std seeds seed_values transfer_parameters"
+    columns = "method source_tasks task mean std seeds seed_values transfer_parameters versions"
     assert list(summary.columns) == columns.split()
     assert summary.loc[0, "mean"] == 50.0 and pd.isna(summary.loc[0, "std"])
 

@@ -1,0 +1,132 @@
+"""Handing the jobs of a study to Snakemake."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from ..errors import UserError
+from .costs import estimate
+from .devices import visible_gpus
+from .grid import DRIVER_LOCK, Job, all_items, forget_failures, make_jobs, remaining, write_plan
+from .locks import locked
+from .studyfile import KINDS, Study
+
+WORKFLOW = Path(__file__).resolve().parents[2] / "workflow"
+
+
+def summary(study: Study, jobs: Sequence[Job], left: Sequence[Job], output: Path, gpu: bool) -> list[str]:
+    """Lines that say what a study has, what of it is still to do, and how long that may take.
+
+    Args:
+        study: the study.
+        jobs: all its jobs.
+        left: those with something still to do.
+        output: the folder of results.
+        gpu: whether they run on GPUs.
+    """
+    items = all_items(study)
+    cost = estimate(items, gpu, output)
+    device = "GPU" if gpu else "CPU"
+    lines = [f"{'':<10}{'jobs':>8}{'runs':>8}{'jobs left':>12}{'runs left':>12}{device + ' hours left':>16}"]
+    for kind in [*(kind for kind in KINDS if any(job.kind == kind for job in jobs)), "all"]:
+        both = [[job for job in part if kind in (job.kind, "all")] for part in (jobs, left)]
+        counts = [count for part in both for count in (len(part), sum(len(job.items) for job in part))]
+        hours = cost.hours(item for job in both[1] for item in job.items)
+        widths = zip(counts, (8, 8, 12, 12), strict=True)
+        lines.append(f"{kind:<10}" + "".join(f"{count:>{w},}" for count, w in widths) + f"{hours:>16,.1f}")
+    return [*lines, f"The estimate {cost.basis}."]
+
+
+def run_grid(
+    study: Study,
+    output: Path,
+    jobs: int | None = None,
+    executor: str = "local",
+    profile: Path | None = None,
+    dry_run: bool = False,
+) -> bool:
+    """Have Snakemake make what is missing of a study; print what there is to do before.
+
+    Args:
+        study: the study.
+        output: the folder of results; it must be seen by all machines that take part.
+        jobs: jobs at once, by default one per GPU or two CPU cores here, and what the profile says elsewhere.
+        executor: "local", or an executor plugin of Snakemake such as "slurm".
+        profile: folder with a `config.yaml` of Snakemake's options, by default `workflow/profiles/EXECUTOR`.
+        dry_run: whether only to say what would be done.
+
+    Returns:
+        Whether everything is complete now.
+
+    Raises:
+        UserError: Snakemake or the profile is missing, or another driver works in the same folder.
+    """
+    gpus = visible_gpus() if executor == "local" else ["of the cluster"]
+    every = make_jobs(study)
+    if dry_run:
+        print("\n".join(summary(study, every, remaining(every, output), output, bool(gpus))))
+        return True
+    profile = _profile(executor, profile)
+    busy = (
+        f"Another `scalearn grid` works in {output} ({{holder}}): wait for it or stop it, or name another folder with "
+        "--output."
+    )
+    output.mkdir(parents=True, exist_ok=True)
+    with locked(output / DRIVER_LOCK, busy):
+        left = remaining(every, output)
+        print("\n".join(summary(study, every, left, output, bool(gpus))), flush=True)
+        if not left:
+            print("Everything is there.")
+            return True
+        forget_failures(left, output)
+        resources = {"gpu": 1} if executor == "local" and gpus else {}
+        plan = write_plan(study, left, output, resources)
+        options = ["--workflow-profile", "none", "--profile", str(profile.resolve()), "--executor", executor]
+        if executor == "local":
+            at_once = jobs or len(gpus) or max(1, (os.cpu_count() or 2) // 2)
+            options += ["--cores", str(max(at_once, os.cpu_count() or 1) if gpus else at_once)]
+            options += ["--resources", f"gpu={min(len(gpus), at_once)}"] if gpus else []
+        elif jobs:
+            options += ["--jobs", str(jobs)]
+        _snakemake(plan, output, options)
+        left = remaining(every, output)
+    missing = sum(len(job.items) for job in left)
+    if missing:
+        print(f"{missing} runs are not complete; `scalearn status` names what failed, the same command goes on.")
+    return not missing
+
+
+def _profile(executor: str, profile: Path | None) -> Path:
+    for package in ("snakemake", *(() if executor == "local" else (f"snakemake_executor_plugin_{executor}",))):
+        if importlib.util.find_spec(package) is None:
+            raise UserError(
+                f"Grids need the package {package.replace('_', '-')}: install the extra 'grid', "
+                'for instance with `pip install -c constraints.txt -e ".[grid]"`.'
+            )
+    if not (WORKFLOW / "Snakefile").exists():
+        raise UserError("The folder workflow/ is not beside the package: run grids from a clone of the repository.")
+    folder = profile or WORKFLOW / "profiles" / executor
+    if not (folder / "config.yaml").exists():
+        raise UserError(f"The profile {folder} has no config.yaml; copy one of {WORKFLOW / 'profiles'} and change it.")
+    return folder
+
+
+def _snakemake(plan: Path, output: Path, options: Sequence[str]) -> bool:
+    """Run Snakemake in this process, so that whatever ends the one ends the other; whether all jobs succeeded.
+
+    The plan has only what is missing, so every job of it is to run; the lock of the output folder is ours, which
+    unlike Snakemake's own does not outlive a killed process.
+    """
+    from snakemake.cli import main
+
+    arguments = ["--snakefile", str(WORKFLOW / "Snakefile"), "--directory", str(output.resolve())]
+    arguments += ["--config", f"plan={plan.resolve()}", "--forceall", "--nolock", "--ignore-incomplete"]
+    arguments += ["--quiet", "host", "rules", "reason"]
+    try:
+        main([*arguments, *options])
+    except SystemExit as end:
+        return end.code in (0, None)
+    return True

@@ -1,0 +1,235 @@
+"""A study as jobs for a batch system: which runs go together, what must be there before, what is still missing."""
+
+from __future__ import annotations
+
+import json
+import os
+import traceback
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from ..errors import UserError, unknown
+from ..methods import get_method
+from .costs import estimate
+from .execution import RunFailed, execute
+from .pairs import Probe, execute_probe
+from .result import RESULT, read_result
+from .run import Run, slug
+from .studyfile import KINDS, Study
+
+JOBS = "jobs"
+"""Folder below the output folder: plans, and the executed notebook of each job."""
+
+DRIVER_LOCK = ".driver.lock"
+"""Below the output folder: whoever drives a grid there holds its lock."""
+
+Item = Run | Probe
+
+
+@dataclass(frozen=True)
+class Job:
+    """Runs that one notebook makes, one after the other, on one GPU.
+
+    Args:
+        kind: one of `KINDS`.
+        name: unique within the study, and the path of its executed notebook without ending.
+        items: runs, or probes; none of them builds on another.
+    """
+
+    kind: str
+    name: str
+    items: tuple[Item, ...]
+
+
+def kind_of(item: Item, sources: set[Item]) -> str:
+    """The kind of job that makes a run or probe, given the runs that others build on."""
+    if isinstance(item, Probe):
+        return "probing"
+    if item in sources:
+        return "source"
+    method = get_method(item.method)
+    return "joint" if method.joint else "transfer" if method.two_stage else "single"
+
+
+def all_items(study: Study) -> list[Item]:
+    """Everything that the study makes, once: what others build on first."""
+    wanted = [*study.runs, *study.probes]
+    return list(dict.fromkeys([source for item in wanted for source in item.sources().values()] + wanted))
+
+
+def make_jobs(study: Study) -> list[Job]:
+    """Group all runs and probes of a study into jobs.
+
+    Runs of one kind are taken task by task, and put into one job as long as it has at most `runs_per_job` of them and
+    `hours_per_job` estimated GPU hours. A joint run is a job of its own, for all its tasks.
+    """
+    items = all_items(study)
+    sources = {source for item in items for source in item.sources().values()}
+    seconds = estimate(items, gpu=True).seconds
+    jobs = []
+    for kind in KINDS:
+        here = sorted((i for i in items if kind_of(i, sources) == kind), key=lambda i: (i.suite, i.encoder, _task(i)))
+        batch: list[Item] = []
+        for item in here:
+            hours = sum(seconds[one] for one in [*batch, item]) / 3600
+            alone = kind == "joint" or len(batch) == study.runs_per_job or hours > study.hours_per_job
+            if batch and (alone or not _alike(batch[0], item)):
+                jobs.append(_job(kind, batch))
+                batch = []
+            batch.append(item)
+        if batch:
+            jobs.append(_job(kind, batch))
+    return jobs
+
+
+def _task(item: Item) -> str:
+    return item.target if isinstance(item, Probe) else item.task
+
+
+def _alike(one: Item, other: Item) -> bool:
+    """Whether two may share a job: the encoder is loaded and the texts are encoded once."""
+    return (one.suite, one.encoder, one.budget) == (other.suite, other.encoder, other.budget)
+
+
+def _job(kind: str, items: Sequence[Item]) -> Job:
+    """A job, named by its first item and, if it has more, how many."""
+    first = items[0]
+    path = first.folder(Path()) if isinstance(first, Run) else first.file(Path()).with_suffix("")
+    more = f"-and-{len(items) - 1}-more" if len(items) > 1 else ""
+    return Job(kind, f"{kind}/{slug(path.as_posix())}{more}", tuple(items))
+
+
+def result_file(item: Item, output: Path) -> Path:
+    """The file below `output` that is there once a run or probe is complete."""
+    return item.file(output) if isinstance(item, Probe) else item.folder(output) / RESULT
+
+
+def state(item: Item, output: Path) -> str:
+    """ "complete", "failed" (a stored failure, made again when asked for again) or "missing" (or damaged)."""
+    file = result_file(item, output)
+    if isinstance(item, Probe):
+        return "complete" if file.exists() else "missing"
+    try:
+        result = read_result(file.parent)
+    except ValueError:
+        return "missing"
+    if result is None:
+        return "missing"
+    return "complete" if result["status"] == "ok" else "failed"
+
+
+def remaining(jobs: Sequence[Job], output: Path) -> list[Job]:
+    """The jobs with what is not complete below `output`, named as before; jobs without any such run are left out."""
+    left = [Job(j.kind, j.name, tuple(i for i in j.items if state(i, output) != "complete")) for j in jobs]
+    return [job for job in left if job.items]
+
+
+def forget_failures(jobs: Sequence[Job], output: Path) -> None:
+    """Remove the stored failures and damaged results of runs that are to be made.
+
+    A job's results are marked as ones that it updates, and Snakemake puts back what it found of them if the job fails.
+    """
+    for job in jobs:
+        for item in job.items:
+            result_file(item, output).unlink(missing_ok=True)
+
+
+def write_plan(study: Study, jobs: Sequence[Job], output: Path, resources: dict[str, object]) -> Path:
+    """Write the jobs for `workflow/Snakefile` and the notebook, and return the file.
+
+    The plan is written once, before anything runs: every process of the grid, on whatever machine, sees the same jobs
+    whatever is finished or edited meanwhile. Paths of results are relative to the output folder.
+
+    Args:
+        study, jobs: what is to be done.
+        output: the folder of results.
+        resources: what each job asks for, unless the study says otherwise for its kind.
+    """
+    entries = []
+    for job in jobs:
+        needs = dict.fromkeys(s for item in job.items for s in item.sources().values())
+        entries.append(
+            {
+                "kind": job.kind,
+                "name": job.name,
+                "items": [_plain(item) for item in job.items],
+                "inputs": [result_file(source, Path()).as_posix() for source in needs],
+                "outputs": [result_file(item, Path()).as_posix() for item in job.items],
+                "log": f"{JOBS}/{study.name}/{job.name}.ipynb",
+                "resources": resources | dict(study.resources.get(job.kind, {})),
+            }
+        )
+    file = plan_file(study.name, output)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    temporary = file.with_suffix(".tmp")
+    temporary.write_text(json.dumps({"jobs": entries}, indent=1) + "\n")
+    os.replace(temporary, file)
+    return file
+
+
+def plan_file(study: str, output: Path) -> Path:
+    """Where the plan of a study lies."""
+    return output / JOBS / study / "plan.json"
+
+
+def _plain(item: Item) -> dict[str, object]:
+    if isinstance(item, Probe):
+        return {"probe": asdict(item)}
+    return {"run": asdict(item) | {"overrides": dict(item.overrides)}}
+
+
+def _item(plain: dict[str, dict]) -> Item:
+    """What `_plain` made of a run or probe."""
+    if "probe" in plain:
+        return Probe(**{key: tuple(v) if isinstance(v, list) else v for key, v in plain["probe"].items()})
+    run = plain["run"]
+    return Run(**run | {"source_tasks": tuple(run["source_tasks"]) if run["source_tasks"] else None})
+
+
+def planned(plan: Path, name: str) -> list[Item]:
+    """Return what a job of a plan makes.
+
+    Raises:
+        UserError: there is no such plan or job.
+    """
+    try:
+        jobs = {job["name"]: job["items"] for job in json.loads(plan.read_text())["jobs"]}
+    except (OSError, ValueError, KeyError) as error:
+        raise UserError(f"{plan} is no plan of jobs; `scalearn grid STUDY.yaml` writes one.") from error
+    if name not in jobs:
+        raise unknown("job", name, jobs)
+    return [_item(plain) for plain in jobs[name]]
+
+
+def carry_out(items: Sequence[Item], output: Path) -> Iterator[tuple[Item, float | None, str]]:
+    """Make runs and probes one after the other and yield each with its score and how it went.
+
+    A run that cannot be made does not keep the others from being made: its error is yielded in their place, and
+    raised at the end.
+
+    Yields:
+        The item, its primary metric on test (`None` for a probe and a failure), and "made", "read" or the error.
+
+    Raises:
+        RunFailed: at the end, if something could not be made.
+    """
+    failed = []
+    for item in items:
+        before = state(item, output)
+        try:
+            if isinstance(item, Probe):
+                execute_probe(item, output)
+                score = None
+            else:
+                result = execute(item, output)
+                score = result["test"][result["metric"]]
+        except Exception as error:  # an out-of-memory error, say: other runs may be smaller
+            if not isinstance(error, UserError):
+                traceback.print_exc()
+            failed.append(item)
+            yield item, None, str(error) or type(error).__name__
+            continue
+        yield item, score, "read" if before == "complete" else "made"
+    if failed:
+        raise RunFailed(f"{len(failed)} of {len(items)} could not be made: {', '.join(map(str, failed))}; see above.")

@@ -1,0 +1,72 @@
+"""Probing as a unit of work of a grid: one target with its own and a partner's adapter at every pair of strengths."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+
+from ..tasks import get_task
+from .execution import execute
+from .locks import sole_maker
+from .probing import pairs_file, probe, probing_data, store_pairs
+from .run import Run
+
+GRID = (0.0, 0.1, 0.3, 0.5, 0.7, 0.9, 1.0)
+"""Strengths ω in the paper. Where the partner's is 0, the target's own adapter is probed alone, and the other way."""
+
+HEADS = (0, 1, 2, 3, 4)
+"""Seeds of the probing heads in the paper."""
+
+
+@dataclass(frozen=True)
+class Probe:
+    """All pairs of strengths of the target's own adapter and a partner's, as in notebook 01.
+
+    Args:
+        suite, target, partner, encoder, budget: names.
+        grid: the strengths of each of the two.
+        heads: seeds of the probing heads.
+    """
+
+    suite: str
+    target: str
+    partner: str
+    encoder: str
+    budget: str
+    grid: tuple[float, ...] = GRID
+    heads: tuple[int, ...] = HEADS
+
+    def sources(self) -> dict[str, Run]:
+        """The two source adapters' runs, the target's own first."""
+        return {
+            name: Run(self.suite, name, "adapter", self.encoder, budget=self.budget)
+            for name in (self.target, self.partner)
+        }
+
+    def file(self, output: Path) -> Path:
+        """The table of scores below `output`, which `probing.load_pairs` reads."""
+        return pairs_file(output, self.suite, self.encoder, self.budget, self.target, self.partner)
+
+    def __str__(self) -> str:
+        return f"{self.suite}/{self.target}+{self.partner} probing ({self.encoder}, {self.budget})"
+
+
+def execute_probe(wanted: Probe, output: Path) -> Path:
+    """Return the file of a probe: the stored one, or one made now.
+
+    Raises:
+        UserError: as `execute`, for the source adapters.
+    """
+    file = wanted.file(output)
+    for source in wanted.sources().values():
+        execute(source, output)
+    with sole_maker(file):
+        if not file.exists():
+            data = probing_data(wanted.suite, wanted.target, wanted.encoder, wanted.budget)
+            folders = {name: run.weights(output) for name, run in wanted.sources().items()}
+            settings = list(product(wanted.grid, repeat=2))
+            target = get_task(wanted.suite, wanted.target)
+            scores = probe(target, data, wanted.encoder, folders, settings, wanted.heads)
+            store_pairs(scores, output, wanted.suite, wanted.encoder, wanted.budget)
+    return file

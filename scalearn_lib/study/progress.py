@@ -1,0 +1,100 @@
+"""How far a study is: what is there, what is being made, what failed and where to read why, and the time left."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from .costs import estimate
+from .grid import DRIVER_LOCK, JOBS, Item, Job, all_items, make_jobs, result_file, state
+from .locks import is_held, run_lock
+from .pairs import Probe
+from .result import load_results, read_result
+from .run import Run
+from .studyfile import KINDS, Study
+
+BAR = 30
+
+
+def status(study: Study, output: Path) -> list[str]:
+    """Return lines for humans: a progress bar, runs by kind and state, each failure with its log, the time left."""
+    items = all_items(study)
+    jobs = make_jobs(study)
+    states = {item: _state(item, output) for item in items}
+    counts = Counter(states.values())
+    done = counts["complete"]
+    bar = "#" * (BAR * done // len(items))
+    lines = [f"{study.name} in {output}: [{bar:<{BAR}}] {done:,} of {len(items):,} runs"]
+    lines.append(f"{'':<10}" + "".join(f"{name:>10}" for name in ("runs", "complete", "running", "failed", "missing")))
+    for kind in KINDS:
+        here = [states[item] for job in jobs if job.kind == kind for item in job.items]
+        if here:
+            cells = [len(here), *(here.count(name) for name in ("complete", "running", "failed", "missing"))]
+            lines.append(f"{kind:<10}" + "".join(f"{cell:>10,}" for cell in cells))
+    failures = list(_failures(jobs, study.name, states, output))
+    lines += ["", f"{len(failures)} failed:", *failures] if failures else []
+    left = [item for item in items if states[item] != "complete"]
+    if left:
+        lines += ["", _time_left(items, left, counts["running"], output)]
+    return lines
+
+
+def _state(item: Item, output: Path) -> str:
+    there = state(item, output)
+    file = result_file(item, output)
+    lock = run_lock(file if isinstance(item, Probe) else file.parent)
+    return "running" if there != "complete" and is_held(lock) else there
+
+
+def _failures(jobs: Sequence[Job], study: str, states: dict[Item, str], output: Path) -> Iterator[str]:
+    """A line per job whose log has an error and that is not complete, and one per stored failure."""
+    driven = is_held(output / DRIVER_LOCK)
+    for job in jobs:
+        at_work = driven or any(states[item] == "running" for item in job.items)
+        log = output / JOBS / study / f"{job.name}.ipynb"
+        missing = [item for item in job.items if states[item] in ("missing", "failed")]
+        error = notebook_error(log, at_work) if missing else None
+        for item in missing:
+            if states[item] == "failed":
+                told = read_result(result_file(item, output).parent)["error"]
+                yield f"  {item}: {told}\n    log: {log}"
+        if error and not all(states[item] == "failed" for item in missing):
+            yield f"  {job.name}: {error}\n    log: {log}"
+
+
+def notebook_error(log: Path, at_work: bool) -> str | None:
+    """Return what ended an executed notebook early, in one line; `None` where nothing did.
+
+    Args:
+        log: the executed notebook.
+        at_work: whether it may be that it is still executed.
+    """
+    try:
+        notebook = json.loads(log.read_text())
+    except (OSError, ValueError):  # not there, or being written
+        return None
+    for cell in notebook["cells"]:
+        for output in cell.get("outputs", []):
+            if output.get("output_type") == "error":
+                return f"{output['ename']}: {(output['evalue'].strip().splitlines() or [''])[0]}"
+    ended = notebook["metadata"].get("papermill", {}).get("end_time")
+    return None if ended or at_work else "killed before its end"
+
+
+def _time_left(items: Sequence[Item], left: Sequence[Item], running: int, output: Path) -> str:
+    """What the missing runs may take: their estimate, corrected by what the complete ones took."""
+    taken = load_results(output).drop_duplicates("folder").set_index("folder")
+    gpu = bool(len(taken)) and (taken["device"] != "cpu").any()
+    cost = estimate(items, gpu)
+    done = {item: str(item.folder(output)) for item in set(items) - set(left) if isinstance(item, Run)}
+    done = {item: folder for item, folder in done.items() if folder in taken.index}
+    hours = cost.hours(left)
+    if not done:
+        return f"Time left: about {hours:,.1f} hours of one {'GPU' if gpu else 'CPU'}; the estimate {cost.basis}."
+    actual = sum(taken.loc[folder, "seconds"] for folder in done.values()) / 3600
+    hours *= actual / cost.hours(done)
+    at_once = f", {hours / running:,.1f} with the {running} that run now" if running > 1 else ""
+    basis = f"going by the {len(done)} runs that are there"
+    return f"Time left: about {hours:,.1f} hours of one job at a time{at_once}, {basis}."

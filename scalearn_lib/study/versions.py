@@ -1,0 +1,72 @@
+"""Which code and which data a result was made from, so that results of different ones can be told apart."""
+
+from __future__ import annotations
+
+import ast
+import functools
+import hashlib
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+from datasets import DatasetDict
+
+PACKAGE = Path(__file__).resolve().parents[1]
+
+BEARING = (
+    "composition/*.py",
+    "methods/*.py",
+    "tasks/*.py",
+    "study/budget.py",
+    "study/execution.py",
+    "study/joint.py",
+    "study/run.py",
+    "study/training.py",
+)
+"""The sources that bear on the numbers of a run."""
+
+UNKNOWN = "unknown"
+"""What stands for the version of results that were stored before versions were."""
+
+
+@functools.cache
+def code_version() -> str:
+    """A fingerprint of the sources that bear on numbers; comments, docstrings and layout do not count."""
+    digest = hashlib.sha256()
+    for pattern in BEARING:
+        for file in sorted(PACKAGE.glob(pattern)):
+            digest.update(f"{file.relative_to(PACKAGE).as_posix()}\n{_essence(file.read_text())}\n".encode())
+    return digest.hexdigest()[:12]
+
+
+def _essence(source: str) -> str:
+    """Python source as its parser sees it, without docstrings."""
+    tree = ast.parse(source)
+    for node in ast.walk(tree):
+        body = getattr(node, "body", None)
+        if isinstance(body, list):
+            node.body = [part for part in body if not _is_text(part)] or [ast.Pass()]
+    return ast.unparse(tree)
+
+
+def _is_text(node: ast.AST) -> bool:
+    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
+
+
+def data_version(splits: DatasetDict) -> str:
+    """A fingerprint of encoded splits: their token ids and labels, in their order."""
+    digest = hashlib.sha256()
+    for name, rows in splits.items():
+        for column in ("input_ids", "labels"):
+            digest.update(f"{name} {column} {len(rows)}\n".encode())
+            digest.update(_numbers(rows.with_format("arrow")[:][column].combine_chunks()))
+    return digest.hexdigest()[:12]
+
+
+def _numbers(column: pa.Array) -> bytes:
+    """The values of an Arrow column, with the lengths of its lists."""
+    lengths = b""
+    while isinstance(column, pa.ListArray | pa.LargeListArray):
+        lengths += np.asarray(column.value_lengths(), dtype=np.int32).tobytes()
+        column = column.flatten()
+    return lengths + np.asarray(column).tobytes()

@@ -1,0 +1,137 @@
+"""Studies as jobs: what goes together, what comes first, what is missing."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from scalearn_lib.errors import UserError
+from scalearn_lib.study import Run, RunFailed
+from scalearn_lib.study.grid import all_items, carry_out, forget_failures, make_jobs, planned, remaining, write_plan
+from scalearn_lib.study.locks import acquire, release, run_lock
+from scalearn_lib.study.pairs import Probe
+from scalearn_lib.study.progress import status
+from scalearn_lib.study.studyfile import Study
+
+from .stored import store
+
+ADAPTER = Run("toy", "toy_topic", "adapter", "tiny", budget="smoke")
+TASKS = ("toy_topic", "toy_pair", "toy_score", "toy_polarity")
+
+
+def study(*items: Run | Probe, runs_per_job: int = 10, hours_per_job: float = 4.0, **resources: dict) -> Study:
+    runs = tuple(item for item in items if isinstance(item, Run))
+    probes = tuple(item for item in items if isinstance(item, Probe))
+    return Study("mine", runs, probes, runs_per_job, hours_per_job, resources)
+
+
+def mixed() -> Study:
+    """All kinds of jobs."""
+    seeds = [replace(ADAPTER, method=m, seed=s) for m in ("full", "scalearn", "adapter_m") for s in (0, 1)]
+    return study(
+        *seeds, Probe("toy", "toy_topic", "toy_pair", "tiny", "smoke"), transfer={"runtime": 9}, runs_per_job=3
+    )
+
+
+def test_everything_is_in_exactly_one_job_and_nothing_builds_on_its_own_job() -> None:
+    jobs = make_jobs(mixed())
+    items = [item for job in jobs for item in job.items]
+    assert sorted(items, key=str) == sorted(all_items(mixed()), key=str) and len(items) == len(set(items)) == 11
+    for job in jobs:
+        assert not {source for item in job.items for source in item.sources().values()} & set(job.items)
+    assert [(job.kind, len(job.items)) for job in jobs] == [
+        ("source", 3),
+        ("source", 1),
+        ("single", 2),
+        ("transfer", 2),
+        ("joint", 1),
+        ("joint", 1),
+        ("probing", 1),
+    ]
+    assert len({job.name for job in jobs}) == len(jobs)
+
+
+def test_what_is_long_is_a_job_of_its_own_and_what_is_short_is_not() -> None:
+    large = Run("glue", "mnli", "full", "roberta-base", budget="paper")
+    runs = [replace(large, task=task, seed=seed) for task in ("mnli", "rte") for seed in range(3)]
+    jobs = make_jobs(study(*runs, hours_per_job=8))
+    assert [{item.task for item in job.items} for job in jobs] == [{"mnli"}] * 3 + [{"rte"}]
+    few = [replace(run, method="adapter", k=16, sampling="official") for run in runs]
+    assert len(make_jobs(study(*few, runs_per_job=30))) == 1
+
+
+def test_a_plan_has_the_results_of_sources_as_inputs(tmp_path: Path) -> None:
+    jobs = make_jobs(mixed())
+    plan = write_plan(mixed(), jobs, tmp_path, {"gpu": 1})
+    entries = json.loads(plan.read_text())["jobs"]
+    outputs = [file for entry in entries for file in entry["outputs"]]
+    assert len(set(outputs)) == len(outputs) == 11
+    transfer = next(entry for entry in entries if entry["kind"] == "transfer")
+    assert transfer["inputs"] == [f"toy/tiny/smoke/adapter/{task}/seed0/result.json" for task in TASKS]
+    assert transfer["resources"] == {"gpu": 1, "runtime": 9}
+    assert set(outputs) > set(transfer["inputs"])
+    for job in jobs:
+        assert planned(plan, job.name) == list(job.items)
+    with pytest.raises(UserError, match="Unknown job 'transfr'"):
+        planned(plan, "transfr")
+    with pytest.raises(UserError, match="is no plan of jobs"):
+        planned(tmp_path / "none.json", "x")
+
+
+def test_complete_runs_are_left_out_and_failed_and_damaged_ones_made_again(tmp_path: Path) -> None:
+    mine = study(*(replace(ADAPTER, seed=seed) for seed in range(4)))
+    store(tmp_path, "toy_topic", "adapter", 0, 0.5)
+    failed = store(tmp_path, "toy_topic", "adapter", 1, 0.5, status="failed")
+    damaged = store(tmp_path, "toy_topic", "adapter", 2, 0.5)
+    (damaged / "result.json").write_text('{"run"')
+    (job,) = make_jobs(mine)
+    (left,) = remaining([job], tmp_path)
+    assert [item.seed for item in left.items] == [1, 2, 3] and left.name == job.name
+    forget_failures([left], tmp_path)
+    assert not any((folder / "result.json").exists() for folder in (failed, damaged))
+    assert [item.seed for item in remaining([job], tmp_path)[0].items] == [1, 2, 3]
+
+
+def test_one_failure_does_not_keep_the_others_of_its_job_from_being_made(tmp_path: Path) -> None:
+    wild = replace(ADAPTER, overrides={"learning_rate": 1e30})
+    found = []
+    with pytest.raises(RunFailed, match="1 of 2 could not be made"):
+        for step in carry_out([wild, ADAPTER], tmp_path):
+            found.append(step)
+    assert [(item, how.split(":")[0]) for item, _, how in found] == [(wild, f"{wild} failed"), (ADAPTER, "made")]
+    assert [how for _, _, how in carry_out([ADAPTER], tmp_path)] == ["read"]
+
+
+def test_a_probe_is_made_once_with_all_pairs(tmp_path: Path) -> None:
+    wanted = Probe("toy", "toy_topic", "toy_pair", "tiny", "smoke", (0.0, 1.0), (0, 1))
+    assert [(score, how) for _, score, how in carry_out([wanted], tmp_path)] == [(None, "made")]
+    file = tmp_path / "probing" / "toy" / "tiny" / "smoke" / "toy_topic+toy_pair.csv"
+    assert wanted.file(tmp_path) == file and len(file.read_text().splitlines()) == 1 + 4 * 2
+    written = file.stat().st_mtime_ns
+    assert [how for _, _, how in carry_out([wanted], tmp_path)] == ["read"]
+    assert file.stat().st_mtime_ns == written
+
+
+def test_status_counts_every_state_and_names_logs(tmp_path: Path) -> None:
+    mine = study(*(replace(ADAPTER, seed=seed) for seed in range(5)), runs_per_job=5)
+    store(tmp_path, "toy_topic", "adapter", 0, 0.5)
+    folder = store(tmp_path, "toy_topic", "adapter", 1, 0.5, status="failed")
+    stored = json.loads((folder / "result.json").read_text())
+    (folder / "result.json").write_text(json.dumps(stored | {"error": "loss is nan"}))
+    lock = run_lock(replace(ADAPTER, seed=2).folder(tmp_path))
+    descriptor = acquire(lock, wait=False)
+    (job,) = make_jobs(mine)
+    log = tmp_path / "jobs" / "mine" / f"{job.name}.ipynb"
+    log.parent.mkdir(parents=True)
+    error = {"output_type": "error", "ename": "UserError", "evalue": "no mirror\nmore"}
+    log.write_text(json.dumps({"cells": [{"outputs": []}, {"outputs": [error]}]}))
+    shown = "\n".join(status(mine, tmp_path))
+    release(lock, descriptor)
+    assert "1 of 5 runs" in shown
+    assert "single             5         1         1         1         2" in shown
+    assert "loss is nan" in shown and "UserError: no mirror\n" in shown and shown.count(f"log: {log}") == 2
+    assert "Time left: about" in shown
+    assert "single             5         1         0         1         3" in "\n".join(status(mine, tmp_path))
