@@ -106,7 +106,7 @@ def lab(folder: Path) -> Iterator[str]:
     with open(SHOTS / "jupyterlab.log", "wb") as log:
         server = subprocess.Popen(
             [str(Path(sys.executable).with_name("jupyter")), "lab", *options],
-            cwd=folder,
+            cwd=folder / "class",
             env=environment,
             stdout=log,
             stderr=log,
