@@ -77,7 +77,8 @@ class PairPicture:
             _, _, directions = torch.pca_lowrank(every.flatten(0, 1) - self.center, q=2, center=False)
             self.directions = directions
             places = ((every - self.center) @ directions).flatten(0, 1).numpy()
-            (left, bottom), (right, top) = np.quantile(places, 0.005, axis=0), np.quantile(places, 0.995, axis=0)
+            low, high = np.quantile(places, (0.005, 0.995), axis=0)
+            (left, bottom), (right, top) = low - 0.08 * (high - low), high + 0.08 * (high - low)
             axes.set(xlim=(left, right), ylim=(bottom, top), xticks=[], yticks=[])
             axes.set(xlabel="first two directions of the features", title="decision (×: wrong)")
             if task.kind == "classification":

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -47,14 +48,14 @@ def main() -> int:
     SHOTS.mkdir(parents=True)
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
-        prepare(folder)
+        prepare(folder / "class")
         with lab(folder) as address, sync_playwright() as playwright:
             browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
             page = browser.new_page(viewport={"width": 1280, "height": 1000})
             problems = []
             for name in (*NOTEBOOKS, "learning_to_scale"):
                 try:
-                    found = try_notebook(page, address, name)
+                    found = try_notebook(page, address, folder / "class" / f"{name}.ipynb")
                 except PlaywrightError as error:
                     found = [str(error).splitlines()[0]]
                     page.screenshot(path=SHOTS / f"{name}_failed.png")
@@ -65,14 +66,15 @@ def main() -> int:
 
 
 def prepare(folder: Path) -> None:
-    """Put the notebooks into a folder, with the smoke budget in their cell of parameters."""
+    """Put the notebooks into a new folder, with the smoke budget in their cell of parameters."""
+    folder.mkdir()
     for name, values in NOTEBOOKS.items():
         notebook = nbformat.read(ROOT / "notebooks" / f"{name}.ipynb", as_version=4)
         (cell,) = [cell for cell in notebook.cells if "parameters" in cell.metadata.get("tags", [])]
         cell.source += "\n" + "\n".join(f"{key} = {value!r}" for key, value in values.items())
         nbformat.write(notebook, folder / f"{name}.ipynb")
     name = "learning_to_scale"
-    released = release(ROOT / "notebooks" / "assignments" / "source", folder / "release", [name]) / name
+    released = release(ROOT / "notebooks" / "assignments" / "source", folder.parent / "release", [name]) / name
     notebook = submission(nbformat.read(released / f"{name}.ipynb", as_version=4), name)
     nbformat.write(notebook, folder / f"{name}.ipynb")
 
@@ -104,7 +106,7 @@ def lab(folder: Path) -> Iterator[str]:
     with open(SHOTS / "jupyterlab.log", "wb") as log:
         server = subprocess.Popen(
             [str(Path(sys.executable).with_name("jupyter")), "lab", *options],
-            cwd=folder,
+            cwd=folder / "class",
             env=environment,
             stdout=log,
             stderr=log,
@@ -123,21 +125,22 @@ def lab(folder: Path) -> Iterator[str]:
         server.wait(30)
 
 
-def try_notebook(page: Page, address: str, name: str) -> list[str]:
+def try_notebook(page: Page, address: str, file: Path) -> list[str]:
     """Open a notebook, run all its cells, use what can be moved, take screenshots; what is not as it should be."""
-    page.goto(f"{address}/lab/tree/{name}.ipynb?reset")
+    name = file.stem
+    page.goto(f"{address}/lab/tree/{file.name}?reset")
     page.wait_for_selector(".jp-Notebook .jp-Cell", timeout=120_000)
-    page.get_by_text("Python 3", exact=False).first.wait_for(timeout=60_000)
-    page.wait_for_selector("[data-status='idle'], .jp-Notebook-ExecutionIndicator[data-status='idle']", timeout=90_000)
+    page.wait_for_selector(".jp-Notebook-ExecutionIndicator[data-status='idle']", state="attached", timeout=120_000)
     started = time.monotonic()
-    page.click("text=Run >> nth=0")
+    page.locator(".lm-MenuBar-item", has_text=re.compile("^Run$")).click()
     page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
-    problems = wait_until_run(page)
+    cells = wait_until_run(page, file)
     print(f"{name}: {time.monotonic() - started:.0f} s")
-    errors = count_in(page, "output_type", "error")
+    left = sum(cell["cell_type"] == "code" and not cell["execution_count"] for cell in cells)
+    errors, figures = count_in(cells, "output_type", "error"), count_in(cells, "data", "image/png")
+    problems = [f"{left} cells did not run"] if left else []
     if errors:
         problems.append(f"{errors} cells failed")
-    figures = count_in(page, "data", "image/png")
     if name in NOTEBOOKS and not figures:
         problems.append("no figure")
     page.screenshot(path=SHOTS / f"{name}_top.png")
@@ -145,33 +148,30 @@ def try_notebook(page: Page, address: str, name: str) -> list[str]:
     return problems
 
 
-NOTEBOOK_MODEL = """() => {
-  const shell = window.jupyterapp && window.jupyterapp.shell;
-  const panel = shell && shell.currentWidget;
-  return panel ? panel.content.model.toJSON() : null;
-}"""
+def saved(page: Page, file: Path) -> list[dict]:
+    """Save the notebook as a student would, and return its cells as they lie in the file."""
+    page.keyboard.press("Control+s")
+    page.wait_for_timeout(1000)
+    return json.loads(file.read_text())["cells"]
 
 
-def model(page: Page) -> dict:
-    """The notebook as JupyterLab holds it."""
-    return page.evaluate(NOTEBOOK_MODEL)
-
-
-def count_in(page: Page, key: str, value: str) -> int:
+def count_in(cells: list[dict], key: str, value: str) -> int:
     """How many outputs have a value, or a kind of data."""
-    outputs = [output for cell in model(page)["cells"] for output in cell.get("outputs", [])]
+    outputs = [output for cell in cells for output in cell.get("outputs", [])]
     return sum(value == output.get(key) or value in (output.get(key) or {}) for output in outputs)
 
 
-def wait_until_run(page: Page) -> list[str]:
-    """Wait until every code cell has run."""
-    for _ in range(MINUTES * 60):
-        cells = [cell for cell in model(page)["cells"] if cell["cell_type"] == "code"]
+def wait_until_run(page: Page, file: Path) -> list[dict]:
+    """Wait until every code cell has run, or for `MINUTES`, and return the cells."""
+    end = time.monotonic() + 60 * MINUTES
+    while True:
+        cells = saved(page, file)
         busy = page.locator(".jp-Notebook-ExecutionIndicator[data-status='busy']").count()
-        if not busy and all(cell["execution_count"] or not "".join(cell["source"]).strip() for cell in cells):
-            return []
+        if not busy and all(cell["execution_count"] for cell in cells if cell["cell_type"] == "code"):
+            return cells
+        if time.monotonic() > end:
+            return cells
         page.wait_for_timeout(1000)
-    return ["not all cells ran"]
 
 
 def picture_of(page: Page, controls: str) -> tuple[Locator, Locator]:
@@ -195,8 +195,9 @@ def move_slider(page: Page, name: str) -> list[str]:
     control, picture = picture_of(page, ".noUi-handle, .widget-hslider .ui-slider-handle")
     page.screenshot(path=SHOTS / f"{name}_slider_before.png")
     control.focus()
+    key = "ArrowRight" if float(page.locator(".widget-readout").first.inner_text()) < 0.5 else "ArrowLeft"
     times, before = [], picture.get_attribute("src")
-    for key in ("ArrowLeft",) * 6:
+    for _ in range(8):
         started = time.perf_counter()
         page.keyboard.press(key)
         for _ in range(1000):
