@@ -32,7 +32,8 @@ def main() -> None:
         for seed in arguments.seeds
     ]
     execute_all([*runs, *equal_budget_runs(runs)], arguments.output)
-    table = equal_budget_scores(arguments.output, arguments.suite, arguments.encoder, arguments.budget).round({"published": 2, "equal": 2})
+    table = equal_budget_scores(arguments.output, arguments.suite, arguments.encoder, arguments.budget)
+    table = table.round({"published": 2, "equal": 2})
     print(table.to_string(index=False))
     if arguments.json:
         arguments.json.write_text(table.to_json(orient="records", indent=1, force_ascii=False) + "\n")
