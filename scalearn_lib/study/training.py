@@ -29,7 +29,7 @@ from ..tasks import Task
 from ..tasks.encoding import EVALUATION_BATCH, collator
 from ..tasks.metrics import score
 from .budget import Budget
-from .parallel import go_parallel, is_first, parallel_settings, processes
+from .parallel import go_parallel, is_first, processes
 
 
 class Diverged(RuntimeError):
@@ -220,7 +220,6 @@ def training_arguments(
         warmup_ratio=budget.warmup_ratio,
         fp16=torch.cuda.is_available(),
         dataloader_pin_memory=torch.cuda.is_available(),
-        **parallel_settings(budget.batch_size),
     )
     # One run per GPU: Trainer would copy the model to all that are visible, and take a batch for each.
     arguments._n_gpu = min(1, arguments.n_gpu)
