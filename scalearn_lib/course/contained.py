@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import matplotlib
 import nbformat
 import psutil
 from nbformat import NotebookNode
@@ -53,8 +54,10 @@ def execute(notebook: NotebookNode, files: Sequence[Path], limits: Limits) -> tu
 def _execute(
     notebook: NotebookNode, files: Sequence[Path], limits: Limits, base: Path
 ) -> tuple[NotebookNode, list[str]]:
-    for name in ("work", "runtime", "jupyter/kernels/contained"):
+    for name in ("work", "runtime/matplotlib", "jupyter/kernels/contained"):
         (base / name).mkdir(parents=True)
+    for fonts in Path(matplotlib.get_cachedir()).glob("fontlist-*.json"):  # finding them anew takes seconds
+        shutil.copy(fonts, base / "runtime" / "matplotlib")
     for file in files:
         copy = shutil.copytree if file.is_dir() else shutil.copy
         copy(file, base / "work" / file.name)

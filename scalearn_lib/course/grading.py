@@ -96,6 +96,8 @@ def grade(submissions: Path, source: Path, root: Path, limits: Limits | None = N
     if guard.landlock_version() == 0:
         print("This Linux has no Landlock: submissions are held back by Python alone; see docs/teaching.md.")
     config = course_config(root.resolve(), source.resolve())
+    settings = f"c = get_config()\nc.CourseDirectory.source_directory = {str(source.resolve())!r}\n"
+    _write(root / "nbgrader_config.py", settings)  # for nbgrader's Formgrader, started in this folder
     ContainedExecute.limits = limits or Limits()
     config.Autograde.sanitize_preprocessors = [OverwriteCells, CheckCellMetadata]
     config.Autograde.autograde_preprocessors = [ContainedExecute, LimitOutput, SaveAutoGrades, CheckCellMetadata]

@@ -92,7 +92,7 @@ _CHANGES = dict.fromkeys(_ONE_PATH, (0,)) | dict.fromkeys(("os.rename", "os.link
 """Which arguments of an audit event are paths that it changes."""
 _PROGRAMS = {"os.system", "os.exec", "os.fork", "os.forkpty", "os.posix_spawn", "os.spawn", "pty.spawn"}
 _NETWORK = {"socket.connect", "socket.sendto", "socket.getaddrinfo", "socket.gethostbyname"}
-_LOOKED_FOR = {"uname", "git", "/sbin/ldconfig", "ldconfig", "gcc", "cc", "ld", "file", "lscpu"}
+_LOOKED_FOR = {"uname", "git", "/sbin/ldconfig", "ldconfig", "gcc", "cc", "ld", "file", "lscpu", "fc-list"}
 """Programs that libraries ask for on their own: refused like all, but nothing to report."""
 _WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 

@@ -33,7 +33,7 @@ def main() -> None:
     report = base / "refused.txt"
     report.touch()
     guard.watch(writable, report)
-    guard.landlock([*writable, Path("/dev/null"), Path("/dev/shm")], readable(base))
+    guard.landlock([*writable, Path("/dev/null")], readable(base))
     from ipykernel.kernelapp import IPKernelApp
 
     IPKernelApp.launch_instance()

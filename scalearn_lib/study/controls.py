@@ -15,6 +15,7 @@ import torch
 from IPython.display import display
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from PIL import Image
 
 from .figures import METRICS
@@ -41,7 +42,7 @@ class PairPicture:
         scores = pair.scores()
         best = np.unravel_index(scores.argmax(), scores.shape)
         self.best = (pair.grid[best[0]], pair.grid[best[1]])
-        self.figure = Figure(figsize=(9, 3.9), dpi=80, layout="constrained")
+        self.figure = Figure(figsize=(9, 3.9), dpi=90, layout="constrained")
         self.canvas = FigureCanvasAgg(self.figure)
         left, right = self.figure.subplots(1, 2, width_ratios=(1, 1.15))
         self._map(left, scores)
@@ -152,9 +153,10 @@ def switches_picture(switches: SourceSwitches, on: set[str]) -> bytes:
     axes.axvline(full, color="black", lw=1, label=f"all sources {full:.3f}")
     axes.axvline(value, color=orange, lw=2, ls="--", label=f"now {value:.3f}")
     low, high = min(full, value, *alone.values()), max(full, value, *alone.values())
-    room = max(0.15 * (high - low), 0.01)
+    room = max(0.15 * (high - low), 0.01)  # differences below a hundredth look as small as they are
     axes.set(xlim=(low - room, high + room), yticks=range(len(alone)), yticklabels=list(alone))
     axes.set_xlabel(f"test {METRICS.get(switches.task.metric, switches.task.metric)} when this source alone is off")
+    axes.xaxis.set_major_locator(MaxNLocator(5))
     axes.invert_yaxis()
     off = [name for name in alone if name not in on]
     axes.set_title(f"Without {', '.join(off)}" if off else "All sources are on", loc="left", fontsize=12, wrap=True)

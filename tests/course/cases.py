@@ -170,12 +170,12 @@ CASES = {
     "normal quantile": Case(
         "replication",
         {"a4_interval": ("t.ppf(0.5 + level / 2, len(values) - 1)", "1.959964")},
-        {"a4_test_interval": "normal quantile", "a4_test_result": "report: low"},
+        {"a4_test_interval": "normal quantile"},
     ),
     "sign turned round": Case(
         "replication",
         {"a4_differences": ("wide[method] - wide[other]", "wide[other] - wide[method]")},
-        {"a4_test_differences": "wrong way round", "a4_test_result": "report: mean"},
+        {"a4_test_differences": "wrong way round"},
     ),
 }
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import nbformat
 import pytest
 from nbformat import NotebookNode
+from nbgrader.api import Gradebook
 
 from scalearn_lib.course import grading, guard
 from scalearn_lib.course.contained import Limits, execute
@@ -110,6 +111,23 @@ def test_a_class_is_graded_whatever_single_submissions_do(course: Path, tmp_path
     feedback = (tmp_path / "out" / "feedback" / "wrong" / "mini.md").read_text()
     assert "| test_double | 0 of 1 | double doubles |" in feedback
     assert "BEGIN HIDDEN" not in feedback and "return 2 * x" not in feedback
+
+
+def test_points_given_by_hand_survive_grading_again(course: Path, tmp_path: Path) -> None:
+    notebook = answered(course)
+    notebook.cells[3].source = "Because it is doubled."
+    hand_in(tmp_path / "in", "ann", notebook)
+    (first,) = grading.grade(tmp_path / "in", course / "source", tmp_path / "out")
+    assert (first.points["why"][0], first.waiting()) == (None, 1)
+    with Gradebook(f"sqlite:///{tmp_path / 'out' / 'gradebook.db'}") as book:
+        grade = book.find_grade("why", "mini", "mini", "ann")
+        grade.manual_score, grade.needs_manual_grade = 0.5, False
+        book.find_comment("why", "mini", "mini", "ann").manual_comment = "Say more."
+        book.db.commit()
+    (again,) = grading.grade(tmp_path / "in", course / "source", tmp_path / "out")
+    assert again.points["why"][0] == 0.5 and again.total(by_hand=True) == (0.5, 1)
+    feedback = (tmp_path / "out" / "feedback" / "ann" / "mini.md").read_text()
+    assert "| why | 0.5 of 1 | Say more. |" in feedback
 
 
 def test_what_is_no_submission_is_an_error_or_named(course: Path, tmp_path: Path, capsys) -> None:

@@ -143,7 +143,6 @@ def try_notebook(page: Page, address: str, file: Path) -> list[str]:
         problems.append(f"{errors} cells failed")
     if name in NOTEBOOKS and not figures:
         problems.append("no figure")
-    page.screenshot(path=SHOTS / f"{name}_top.png")
     problems += {"01_scaling_analysis": move_slider, "03_transfer_variants": flip_switch}.get(name, end)(page, name)
     return problems
 
@@ -176,7 +175,7 @@ def wait_until_run(page: Page, file: Path) -> list[dict]:
 
 def picture_of(page: Page, controls: str) -> tuple[Locator, Locator]:
     """The controls of a kind and the picture below them, scrolled into view."""
-    page.locator(".jp-Notebook").first.evaluate("notebook => notebook.scrollTo(0, 0)")
+    page.locator(".jp-WindowedPanel-outer").first.evaluate("panel => panel.scrollTo(0, 0)")
     control = page.locator(f".jp-OutputArea {controls}").first
     for _ in range(60):  # cells out of sight are not in the page: scroll until it is
         if control.count():
@@ -225,11 +224,11 @@ def flip_switch(page: Page, name: str) -> list[str]:
 
 
 def end(page: Page, name: str) -> list[str]:
-    """Show the last page of a notebook."""
-    page.mouse.move(700, 600)
-    for place in ("middle", "end"):
-        page.mouse.wheel(0, 4000)
-        page.wait_for_timeout(1500)
+    """Show the beginning, the middle and the end of a notebook."""
+    panel = page.locator(".jp-WindowedPanel-outer").first
+    for place, share in (("top", 0), ("middle", 0.4), ("end", 1)):
+        panel.evaluate("(panel, share) => panel.scrollTo(0, share * panel.scrollHeight)", share)
+        page.wait_for_timeout(2000)
         page.screenshot(path=SHOTS / f"{name}_{place}.png")
     return []
 
