@@ -1,6 +1,6 @@
 """One run in several processes: data-parallel training, started by `accelerate launch`, of which the first writes.
 
-Each step has the batch that one process would have, cut into equal parts. The processes agree on the order of the
+Each step has the batch that one process would have, cut into parts. The processes agree on the order of the
 examples, each evaluates on all rows, and so all select the same best state.
 """
 

@@ -25,16 +25,26 @@ runs_per_job: 6
 RUNS = 2 * (4 * 5 + 1)
 
 
-def maker(output: Path) -> int | None:
-    """The process that makes a run just now, as its lock says."""
+def maker(output: Path, driver: int) -> int | None:
+    """A process that makes a run just now, as its lock says, for a driver."""
     for lock in output.rglob(".seed*.lock"):
         try:
             found = re.match(r"process (\d+) on", lock.read_text())
-        except FileNotFoundError:
+            if found and descends(int(found[1]), driver):
+                return int(found[1])
+        except FileNotFoundError:  # just done
             continue
-        if found:
-            return int(found[1])
     return None
+
+
+def descends(process: int, ancestor: int) -> bool:
+    """Whether a process is a child of another, or a child of one."""
+    while process > 1:
+        status = Path(f"/proc/{process}/status").read_text()
+        process = int(re.search(r"^PPid:\s+(\d+)", status, re.MULTILINE)[1])
+        if process == ancestor:
+            return True
+    return False
 
 
 def results(output: Path) -> dict[str, dict]:
@@ -66,7 +76,7 @@ def main() -> None:
     output, calm = folder / "interrupted", folder / "calm"
     watch = Watch(output)
     driver = start(study, output, log, "--jobs", 2)
-    wait(lambda: watch.count() >= 6 and maker(output), "six results")
+    wait(lambda: watch.count() >= 6 and maker(output, driver.pid), "six results")
     rival = start(study, output, folder / "rival.log", "--jobs", 2)
     say(f"a second driver beside it ends with status {rival.wait()}: {(folder / 'rival.log').read_text().strip()}")
     driver.send_signal(signal.SIGKILL)
@@ -74,7 +84,7 @@ def main() -> None:
     say(f"kill -9 of the driver {driver.pid} with {watch.count()} results there; its workers are left behind")
     driver = start(study, output, log, "--jobs", 2)
     wait(lambda: watch.count() >= 20, "twenty results")
-    worker = wait(lambda: maker(output), "a run that is being made")
+    worker = wait(lambda: maker(output, driver.pid), "a run that is being made")
     os.kill(worker, signal.SIGKILL)
     say(f"kill -9 of the worker {worker} in the middle of a run, with {watch.count()} results there")
     say(f"the grid ended with status {driver.wait()}, {watch.count()} results are there")
