@@ -42,7 +42,7 @@ class PairPicture:
         scores = pair.scores()
         best = np.unravel_index(scores.argmax(), scores.shape)
         self.best = (pair.grid[best[0]], pair.grid[best[1]])
-        self.figure = Figure(figsize=(9, 3.9), dpi=90, layout="constrained")
+        self.figure = Figure(figsize=(9, 3.9), dpi=80, layout="constrained")
         self.canvas = FigureCanvasAgg(self.figure)
         left, right = self.figure.subplots(1, 2, width_ratios=(1, 1.15))
         self._map(left, scores)
