@@ -90,11 +90,17 @@ def _time_left(items: Sequence[Item], left: Sequence[Item], running: int, output
     cost = estimate(items, gpu)
     done = {item: str(item.folder(output)) for item in set(items) - set(left) if isinstance(item, Run)}
     done = {item: folder for item, folder in done.items() if folder in taken.index}
-    hours = cost.hours(left)
+    seconds = 3600 * cost.hours(left)
     if not done:
-        return f"Time left: about {hours:,.1f} hours of one {'GPU' if gpu else 'CPU'}; the estimate {cost.basis}."
-    actual = sum(taken.loc[folder, "seconds"] for folder in done.values()) / 3600
-    hours *= actual / cost.hours(done)
-    at_once = f", {hours / running:,.1f} with the {running} that run now" if running > 1 else ""
-    basis = f"going by the {len(done)} runs that are there"
-    return f"Time left: about {hours:,.1f} hours of one job at a time{at_once}, {basis}."
+        return f"Time left: about {_spoken(seconds)} on one {'GPU' if gpu else 'CPU'}; the estimate {cost.basis}."
+    actual = sum(taken.loc[folder, "seconds"] for folder in done.values())
+    seconds *= actual / (3600 * cost.hours(done))
+    at_once = f", {_spoken(seconds / running)} with the {running} that run now" if running > 1 else ""
+    return (
+        f"Time left: about {_spoken(seconds)} for one job at a time{at_once}, going by the {len(done)} runs there are."
+    )
+
+
+def _spoken(seconds: float) -> str:
+    """A duration for humans."""
+    return f"{seconds / 3600:,.1f} h" if seconds >= 3600 else f"{max(1, seconds / 60):.0f} min"

@@ -87,7 +87,7 @@ def cluster(folder: Path) -> Iterator[None]:
     munge += [f"--{what}={folder / f'munged.{what}'}" for what in ("pid-file", "log-file", "seed-file")]
     daemons = []
     try:
-        daemons.append(subprocess.Popen(munge))
+        daemons.append(subprocess.Popen(munge, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL))
         _wait("munge", lambda: (folder / "munge.socket").exists())
         for daemon in ("slurmctld", "slurmd"):
             daemons.append(
