@@ -14,6 +14,9 @@ import pandas as pd
 from .errors import UserError
 from .paths import output_dir
 
+FOLLOW_SECONDS = 10
+"""How often `scalearn status --follow` looks."""
+
 
 def main(argv: list[str] | None = None) -> int:
     """Run one command and return the exit status: 0, 1 for an error that is printed, 130 after Ctrl-C."""
@@ -86,6 +89,7 @@ def _parser() -> argparse.ArgumentParser:
     grid.add_argument("--jobs", type=int, metavar="N", help="jobs at once (default: one per GPU or two CPU cores)")
     grid.set_defaults(command=_grid)
     status = commands.add_parser("status", help="how far a study is: runs by kind, failures with their logs, time left")
+    status.add_argument("--follow", action="store_true", help="show it again every few seconds until all is complete")
     status.set_defaults(command=_status)
     for parser_ in (grid, status):
         parser_.add_argument("study", type=Path, help="a file such as studies/offline.yaml")
@@ -263,7 +267,15 @@ def _status(arguments: argparse.Namespace) -> None:
     from .study.progress import status
     from .study.studyfile import read_study
 
-    print("\n".join(status(read_study(arguments.study), arguments.output or output_dir())))
+    study, output = read_study(arguments.study), arguments.output or output_dir()
+    while True:
+        complete, lines = status(study, output)
+        if arguments.follow and sys.stdout.isatty():
+            print("\033[2J\033[H", end="")  # clear the screen, and go to its top
+        print("\n".join(lines), flush=True)
+        if complete or not arguments.follow:
+            return
+        time.sleep(FOLLOW_SECONDS)
 
 
 def _costs(arguments: argparse.Namespace) -> None:

@@ -42,3 +42,12 @@ def test_the_tables_of_methods_are_the_stored_ones(marker: str, file: str, colum
             value = row[column]
             text = f"{value:,}" if isinstance(value, int) else "" if value is None else str(value)
             assert shown["parameters" if column == "counted" else column] == text
+
+
+def test_the_speed_that_the_readme_tells_is_the_stored_one() -> None:
+    text = " ".join((ROOT / "README.md").read_text().split("One stage-2 training step")[1].split("\n\n")[0].split())
+    told = re.findall(r"\d\.\d\d", text)
+    stored = json.loads((ROOT / "outputs" / "reference" / "benchmarks" / "stage2_step.json").read_text())["targets"]
+    measured = {row["target"]: f"{row['measured']:.2f}" for row in stored}
+    shapes = ("RoBERTa-base", "RoBERTa-large")
+    assert told == [measured[f"{s}: {what}"] for what in ("scalearn / floor", "AdapterFusion / scalearn") for s in shapes]

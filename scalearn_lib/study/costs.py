@@ -71,7 +71,7 @@ def cost_table(costs: pd.DataFrame) -> pd.DataFrame:
 
 @dataclass(frozen=True)
 class Estimate:
-    """Estimated seconds by run or probe, at most, and a sentence on what they rest on."""
+    """Estimated seconds by run or probe, at most, and what they rest on (a sentence without its subject)."""
 
     seconds: dict[Run | Probe, float]
     basis: str
@@ -105,7 +105,7 @@ def estimate(items: Iterable[Run | Probe], gpu: bool, output: Path | None = None
     rates = _rates(costs)
     seconds = {item: START + _work(item, rates) / speed for item in items}
     devices = ", ".join(sorted({f"{r.device}" for r in costs.itertuples()}))
-    basis = f"rests on {costs['runs'].sum()} stored results ({devices}; {', '.join(sorted(set(costs['encoder'])))})"
+    basis = f"rest on {costs['runs'].sum()} stored results ({devices}; {', '.join(sorted(set(costs['encoder'])))})"
     basis += ", scaled by the encoder's weights and without early stopping"
     if gpu and speed != 1:
         basis += f"; a GPU is taken to be {speed:.0f} times one CPU thread, which has not been measured"

@@ -25,19 +25,18 @@ def summary(study: Study, jobs: Sequence[Job], left: Sequence[Job], output: Path
         jobs: all its jobs.
         left: those with something still to do.
         output: the folder of results.
-        gpu: whether they run on GPUs.
+        gpu: whether they run on GPUs; if not, the hours on one CPU thread stand beside those on a GPU.
     """
     items = all_items(study)
-    cost = estimate(items, gpu, output)
-    device = "GPU" if gpu else "CPU"
-    lines = [f"{'':<10}{'jobs':>8}{'runs':>8}{'jobs left':>12}{'runs left':>12}{device + ' hours left':>16}"]
+    costs = {"GPU": estimate(items, True, output)} | ({} if gpu else {"CPU": estimate(items, False, output)})
+    titles = ["jobs", "runs", "jobs left", "runs left", *(f"{device} hours left" for device in costs)]
+    lines = [f"{'':<10}" + "".join(f"{title:>16}" for title in titles)]
     for kind in [*(kind for kind in KINDS if any(job.kind == kind for job in jobs)), "all"]:
         both = [[job for job in part if kind in (job.kind, "all")] for part in (jobs, left)]
         counts = [count for part in both for count in (len(part), sum(len(job.items) for job in part))]
-        hours = cost.hours(item for job in both[1] for item in job.items)
-        widths = zip(counts, (8, 8, 12, 12), strict=True)
-        lines.append(f"{kind:<10}" + "".join(f"{count:>{w},}" for count, w in widths) + f"{hours:>16,.1f}")
-    return [*lines, f"The estimate {cost.basis}."]
+        hours = [cost.hours(item for job in both[1] for item in job.items) for cost in costs.values()]
+        lines.append(f"{kind:<10}" + "".join(f"{n:>16,}" for n in counts) + "".join(f"{h:>16,.1f}" for h in hours))
+    return [*lines, *(f"The {device} hours {cost.basis}." for device, cost in costs.items())]
 
 
 def run_grid(

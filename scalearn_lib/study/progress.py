@@ -18,8 +18,11 @@ from .studyfile import KINDS, Study
 BAR = 30
 
 
-def status(study: Study, output: Path) -> list[str]:
-    """Return lines for humans: a progress bar, runs by kind and state, each failure with its log, the time left."""
+def status(study: Study, output: Path) -> tuple[bool, list[str]]:
+    """Return whether a study is complete, and lines for humans.
+
+    The lines are a progress bar, runs by kind and state, each failure with its log, the time left.
+    """
     items = all_items(study)
     jobs = make_jobs(study)
     states = {item: _state(item, output) for item in items}
@@ -38,7 +41,7 @@ def status(study: Study, output: Path) -> list[str]:
     left = [item for item in items if states[item] != "complete"]
     if left:
         lines += ["", _time_left(items, left, counts["running"], output)]
-    return lines
+    return not left, lines
 
 
 def _state(item: Item, output: Path) -> str:
@@ -92,7 +95,7 @@ def _time_left(items: Sequence[Item], left: Sequence[Item], running: int, output
     done = {item: folder for item, folder in done.items() if folder in taken.index}
     seconds = 3600 * cost.hours(left)
     if not done:
-        return f"Time left: about {_spoken(seconds)} on one {'GPU' if gpu else 'CPU'}; the estimate {cost.basis}."
+        return f"Time left: about {_spoken(seconds)} on one {'GPU' if gpu else 'CPU thread'}. Estimates {cost.basis}."
     actual = sum(taken.loc[folder, "seconds"] for folder in done.values())
     seconds *= actual / (3600 * cost.hours(done))
     at_once = f", {_spoken(seconds / running)} with the {running} that run now" if running > 1 else ""
