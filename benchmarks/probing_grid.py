@@ -19,13 +19,12 @@ import numpy as np
 import pandas as pd
 import torch
 
-from scalearn_lib import ScaLearn, ScaLearnConfig, init
-from scalearn_lib.methods.fusion import load_sources
+from scalearn_lib.composition.reading import transfer_layers
 from scalearn_lib.paths import output_dir
 from scalearn_lib.study import Run, execute_all, probing
-from scalearn_lib.study.features import scaled_features
+from scalearn_lib.study.features import scaled_features, with_fixed_coefficients
 from scalearn_lib.tasks import get_task
-from scalearn_lib.tasks.encoders import load_model, load_tokenizer
+from scalearn_lib.tasks.encoders import load_tokenizer
 from scalearn_lib.tasks.encoding import collator
 from scalearn_lib.tasks.metrics import score
 
@@ -38,11 +37,10 @@ def one_probe(task, data, encoder: str, sources: dict[str, Path], setting, seed:
     Args:
         store: encode each example once, instead of in every epoch.
     """
-    model, tokenizer = load_model(encoder).to(measure.DEVICE), load_tokenizer(encoder)
-    init(model)
-    load_sources(model, sources)
-    block = ScaLearn(*sources, name="fixed")
-    model.add_adapter_fusion(block, ScaLearnConfig(fixed=list(setting)), set_active=True)
+    (model, block), tokenizer = with_fixed_coefficients(encoder, sources), load_tokenizer(encoder)
+    model.to(measure.DEVICE)
+    for _, _, layer in transfer_layers(model, block):
+        layer.omega.copy_(torch.tensor(setting).unsqueeze(1))
     labels = {split: torch.tensor(rows["labels"][:]) for split, rows in data.items()}
     if store:
         features = {s: scaled_features(model, block, [setting], task, tokenizer, rows) for s, rows in data.items()}

@@ -50,4 +50,6 @@ def test_the_speed_that_the_readme_tells_is_the_stored_one() -> None:
     stored = json.loads((ROOT / "outputs" / "reference" / "benchmarks" / "stage2_step.json").read_text())["targets"]
     measured = {row["target"]: f"{row['measured']:.2f}" for row in stored}
     shapes = ("RoBERTa-base", "RoBERTa-large")
-    assert told == [measured[f"{s}: {what}"] for what in ("scalearn / floor", "AdapterFusion / scalearn") for s in shapes]
+    assert told == [
+        measured[f"{s}: {what}"] for what in ("scalearn / floor", "AdapterFusion / scalearn") for s in shapes
+    ]

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -13,10 +14,26 @@ from torch import Tensor, nn
 from tqdm.auto import tqdm
 from transformers import PreTrainedTokenizerBase
 
-from ..composition import ScaLearn
+from ..composition import ScaLearn, ScaLearnConfig, init
 from ..composition.reading import transfer_layers
+from ..methods.fusion import load_sources
 from ..tasks import Task
+from ..tasks.encoders import load_model
 from ..tasks.encoding import EVALUATION_BATCH, collator
+
+
+def with_fixed_coefficients(encoder: str, sources: Mapping[str, Path]) -> tuple[nn.Module, ScaLearn]:
+    """Return a frozen encoder with source adapters under fixed coefficients, all 1 at first, and their active block.
+
+    Args:
+        encoder: name of the encoder.
+        sources: folders of the source adapters by name.
+    """
+    model, block = load_model(encoder), ScaLearn(*sources, name="fixed")
+    init(model)
+    load_sources(model, sources)
+    model.add_adapter_fusion(block, ScaLearnConfig(fixed=[1.0] * len(sources)), set_active=True)
+    return model, block
 
 
 @torch.no_grad()

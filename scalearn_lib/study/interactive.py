@@ -15,15 +15,13 @@ import torch
 from datasets import Dataset
 from torch import Tensor, nn
 
-from ..composition import ScaLearn, ScaLearnConfig, init
 from ..composition.reading import transfer_layers
 from ..errors import UserError
-from ..methods.fusion import load_sources
 from ..tasks import Task
-from ..tasks.encoders import load_model, load_tokenizer
+from ..tasks.encoders import load_tokenizer
 from ..tasks.encoding import EVALUATION_BATCH, collator
 from ..tasks.metrics import score
-from .features import scaled_features
+from .features import scaled_features, with_fixed_coefficients
 
 RIDGE = 0.1
 """Strength of the ridge head, relative to the mean squared length of the features."""
@@ -130,11 +128,7 @@ def encode_pair(
     values = tuple(sorted(set(map(float, grid))))
     if len(sources) != 2 or len(values) < 2:
         raise UserError(f"A pair needs two sources and at least two values; got {len(sources)} and {len(values)}.")
-    model, tokenizer = load_model(encoder), load_tokenizer(encoder)
-    init(model)
-    load_sources(model, sources)
-    block = ScaLearn(*sources, name="pair")
-    model.add_adapter_fusion(block, ScaLearnConfig(fixed=[1.0, 1.0]), set_active=True)
+    (model, block), tokenizer = with_fixed_coefficients(encoder, sources), load_tokenizer(encoder)
     settings = [(first, second) for first in values for second in values]
     stored, labels = {}, {}
     for split in ("train", "test"):

@@ -17,13 +17,11 @@ import torch.nn.functional as F
 from datasets import Dataset
 from torch import Tensor
 
-from ..composition import ScaLearn, ScaLearnConfig, init
-from ..methods.fusion import load_sources
 from ..tasks import Task, get_task
-from ..tasks.encoders import load_model, load_tokenizer
+from ..tasks.encoders import load_tokenizer
 from ..tasks.metrics import score
 from .execution import at_most, encoded
-from .features import scaled_features
+from .features import scaled_features, with_fixed_coefficients
 from .run import slug
 
 ROWS = {"paper": (None, None, None), "quick": (200, 100, 300), "smoke": (16, 8, 16)}
@@ -59,11 +57,7 @@ def probe(
         One row per setting and seed: a column per source with its coefficient, `seed`, `score` (the task's primary
         metric on test) and `validation`.
     """
-    model, tokenizer = load_model(encoder), load_tokenizer(encoder)
-    init(model)
-    load_sources(model, sources)
-    block = ScaLearn(*sources, name="fixed")
-    model.add_adapter_fusion(block, ScaLearnConfig(fixed=[1.0] * len(sources)), set_active=True)
+    (model, block), tokenizer = with_fixed_coefficients(encoder, sources), load_tokenizer(encoder)
     features = {split: scaled_features(model, block, settings, task, tokenizer, rows) for split, rows in data.items()}
     labels = {split: torch.tensor(rows["labels"][:]) for split, rows in data.items()}
     logits = train_heads(task, features, labels, seeds)

@@ -4,35 +4,17 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
 import torch
 
 from scalearn_lib import ScaLearn, ScaLearnConfig, init
 from scalearn_lib.methods.fusion import load_sources
-from scalearn_lib.study import Run, execute, load_trained
-from scalearn_lib.study.features import each_once, modules_below, scaled_features
+from scalearn_lib.study import Run, load_trained
+from scalearn_lib.study.features import each_once, modules_below, scaled_features, with_fixed_coefficients
 from scalearn_lib.study.probing import probing_data
 from scalearn_lib.tasks import get_task
 from scalearn_lib.tasks.encoders import load_model, load_tokenizer
 
 TASK = get_task("toy", "toy_topic")
-
-
-@pytest.fixture(scope="module")
-def sources(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    output = tmp_path_factory.mktemp("outputs")
-    runs = [Run("toy", task, "adapter", "tiny", budget="smoke") for task in ("toy_topic", "toy_polarity")]
-    for run in runs:
-        execute(run, output)
-    return {run.task: run.weights(output) for run in runs}
-
-
-def prepared(sources: dict[str, Path]) -> tuple[torch.nn.Module, ScaLearn]:
-    model, block = load_model("tiny"), ScaLearn(*sources, name="fixed")
-    init(model)
-    load_sources(model, sources)
-    model.add_adapter_fusion(block, ScaLearnConfig(fixed=[1.0] * len(sources)), set_active=True)
-    return model, block
 
 
 def first_token(model: torch.nn.Module, row: dict[str, list[int]]) -> torch.Tensor:
@@ -41,16 +23,16 @@ def first_token(model: torch.nn.Module, row: dict[str, list[int]]) -> torch.Tens
         return model.base_model(input_ids=ids, attention_mask=torch.ones_like(ids)).last_hidden_state[0, 0]
 
 
-def test_features_of_many_settings_are_those_of_each_alone(sources: dict[str, Path]) -> None:
+def test_features_of_many_settings_are_those_of_each_alone(toy_adapters: dict[str, Path]) -> None:
     rows = probing_data("toy", "toy_topic", "tiny", "smoke")["test"]
     settings = [(0.0, 0.0), (1.0, 0.3), (0.0, 1.0)]
-    model, block = prepared(sources)
+    model, block = with_fixed_coefficients("tiny", toy_adapters)
     together = scaled_features(model, block, settings, TASK, load_tokenizer("tiny"), rows)
     assert together.shape == (3, len(rows), model.config.hidden_size)
     for number, setting in enumerate(settings):
-        alone, fixed = load_model("tiny"), ScaLearn(*sources, name="alone")
+        alone, fixed = load_model("tiny"), ScaLearn(*toy_adapters, name="alone")
         init(alone)
-        load_sources(alone, sources)
+        load_sources(alone, toy_adapters)
         alone.add_adapter_fusion(fixed, ScaLearnConfig(fixed=list(setting)), set_active=True)
         for index in (0, 3, len(rows) - 1):
             expected = first_token(alone.eval(), rows[index])
@@ -58,18 +40,18 @@ def test_features_of_many_settings_are_those_of_each_alone(sources: dict[str, Pa
     assert not torch.allclose(together[0], together[1], atol=1e-3)
 
 
-def test_features_at_one_are_those_of_the_trained_adapter(sources: dict[str, Path]) -> None:
+def test_features_at_one_are_those_of_the_trained_adapter(toy_adapters: dict[str, Path]) -> None:
     run = Run("toy", "toy_topic", "adapter", "tiny", budget="smoke")
-    trained = load_trained(run, sources["toy_topic"].parents[6])
+    trained = load_trained(run, toy_adapters["toy_topic"].parents[6])
     rows = probing_data("toy", "toy_topic", "tiny", "smoke")["test"]
-    model, block = prepared({"toy_topic": sources["toy_topic"]})
+    model, block = with_fixed_coefficients("tiny", {"toy_topic": toy_adapters["toy_topic"]})
     features = scaled_features(model, block, [(1.0,)], TASK, load_tokenizer("tiny"), rows)
     for index in (0, 3):
         torch.testing.assert_close(features[0, index], first_token(trained, rows[index]), rtol=1e-4, atol=1e-5)
 
 
-def test_all_below_the_first_adapters_runs_once_and_nothing_above(sources: dict[str, Path]) -> None:
-    model, block = prepared(sources)
+def test_all_below_the_first_adapters_runs_once_and_nothing_above(toy_adapters: dict[str, Path]) -> None:
+    model, block = with_fixed_coefficients("tiny", toy_adapters)
     row = probing_data("toy", "toy_topic", "tiny", "smoke")["test"][0]
     below = modules_below(model, block, {"input_ids": torch.tensor([row["input_ids"]])})
     first, second = model.base_model.encoder.layer
@@ -78,8 +60,8 @@ def test_all_below_the_first_adapters_runs_once_and_nothing_above(sources: dict[
     assert not set(below) & {first.output, first.output.LayerNorm, *first.output.adapters.modules(), *later}
 
 
-def test_a_module_is_its_own_again_after_the_context(sources: dict[str, Path]) -> None:
-    attention = prepared(sources)[0].base_model.encoder.layer[0].attention.self
+def test_a_module_is_its_own_again_after_the_context(toy_adapters: dict[str, Path]) -> None:
+    attention = with_fixed_coefficients("tiny", toy_adapters)[0].base_model.encoder.layer[0].attention.self
     ones = torch.ones(1, 3, attention.query.in_features)
     with torch.no_grad():
         with each_once([attention]):

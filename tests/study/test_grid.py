@@ -128,10 +128,11 @@ def test_status_counts_every_state_and_names_logs(tmp_path: Path) -> None:
     log.parent.mkdir(parents=True)
     error = {"output_type": "error", "ename": "UserError", "evalue": "no mirror\nmore"}
     log.write_text(json.dumps({"cells": [{"outputs": []}, {"outputs": [error]}]}))
-    shown = "\n".join(status(mine, tmp_path))
+    complete, lines = status(mine, tmp_path)
+    shown = "\n".join(lines)
     release(lock, descriptor)
-    assert "1 of 5 runs" in shown
+    assert not complete and "1 of 5 runs" in shown
     assert "single             5         1         1         1         2" in shown
     assert "loss is nan" in shown and "UserError: no mirror\n" in shown and shown.count(f"log: {log}") == 2
     assert "Time left: about" in shown
-    assert "single             5         1         0         1         3" in "\n".join(status(mine, tmp_path))
+    assert "single             5         1         0         1         3" in "\n".join(status(mine, tmp_path)[1])

@@ -8,20 +8,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from scalearn_lib.study import Run, execute
 from scalearn_lib.study.probing import probe, probing_data, train_heads
 from scalearn_lib.tasks import get_task
 
 from ..tasks.mirror import write_mirror
-
-
-@pytest.fixture(scope="module")
-def sources(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    output = tmp_path_factory.mktemp("outputs")
-    runs = [Run("toy", task, "adapter", "tiny", budget="smoke") for task in ("toy_topic", "toy_polarity")]
-    for run in runs:
-        execute(run, output)
-    return {run.task: run.weights(output) for run in runs}
 
 
 @pytest.mark.parametrize("name", ["toy_topic", "toy_score"])
@@ -58,12 +48,12 @@ def test_heads_learn_what_can_be_learned() -> None:
     assert accuracy[0] == 1.0 and accuracy[1] < 0.7
 
 
-def test_probe_gives_a_row_per_setting_and_seed(sources: dict[str, Path]) -> None:
+def test_probe_gives_a_row_per_setting_and_seed(toy_adapters: dict[str, Path]) -> None:
     task = get_task("toy", "toy_topic")
     data = probing_data("toy", "toy_topic", "tiny", "smoke")
     assert {split: len(rows) for split, rows in data.items()} == {"train": 16, "validation": 8, "test": 16}
     settings = [(0.0, 0.0), (1.0, 0.5)]
-    probes = probe(task, data, "tiny", sources, settings, seeds=[0, 1])
+    probes = probe(task, data, "tiny", toy_adapters, settings, seeds=[0, 1])
     assert list(probes.columns) == ["toy_topic", "toy_polarity", "seed", "score", "validation"]
     assert sorted(zip(probes["toy_topic"], probes["toy_polarity"], probes["seed"], strict=True)) == [
         (0.0, 0.0, 0), (0.0, 0.0, 1), (1.0, 0.5, 0), (1.0, 0.5, 1)
@@ -73,10 +63,10 @@ def test_probe_gives_a_row_per_setting_and_seed(sources: dict[str, Path]) -> Non
 
 @pytest.mark.parametrize("name", ["superglue/copa", "humset/pillars_2d", "glue/stsb"])
 def test_choices_labels_and_scores_are_probed(
-    name: str, sources: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    name: str, toy_adapters: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SCALEARN_HUB", str(write_mirror(tmp_path)))
     suite, task = name.split("/")
     data = probing_data(suite, task, "tiny", "smoke")
-    frame = probe(get_task(suite, task), data, "tiny", {"toy_topic": sources["toy_topic"]}, [(0.0,), (1.0,)], [0])
+    frame = probe(get_task(suite, task), data, "tiny", {"toy_topic": toy_adapters["toy_topic"]}, [(0.0,), (1.0,)], [0])
     assert list(frame["toy_topic"]) == [0.0, 1.0] and frame["score"].between(-1, 1).all()
