@@ -153,7 +153,7 @@ def parameters_against_score(scores: pd.DataFrame, title: str) -> Figure:
     axes.set(title=title, xlabel="transfer parameters", ylabel="mean test score")
     axes.set_xscale("symlog", linthresh=1)  # AdapterSoup has none
     axes.set_ylim(low - 0.4 * room, high + 0.35 * room)
-    axes.set_xlim(points["x"].min() / 4 - (points["x"].min() == 0), points["x"].max() * 4)
+    axes.set_xlim(points["x"].min() / 8 - (points["x"].min() == 0), points["x"].max() * 8)
     return figure
 
 
