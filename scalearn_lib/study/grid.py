@@ -227,9 +227,9 @@ def carry_out(items: Sequence[Item], output: Path) -> Iterator[tuple[Item, float
         except Exception as error:  # an out-of-memory error, say: other runs may be smaller
             if not isinstance(error, UserError):
                 traceback.print_exc()
-            failed.append(item)
-            yield item, None, str(error) or type(error).__name__
+            failed.append(str(error) or type(error).__name__)
+            yield item, None, failed[-1]
             continue
         yield item, score, "read" if before == "complete" else "made"
     if failed:
-        raise RunFailed(f"{len(failed)} of {len(items)} could not be made: {', '.join(map(str, failed))}; see above.")
+        raise RunFailed(f"{len(failed)} of {len(items)} could not be made, the first because: {failed[0]}")

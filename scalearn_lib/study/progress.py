@@ -76,8 +76,10 @@ def notebook_error(log: Path, at_work: bool) -> str | None:
     """
     try:
         notebook = json.loads(log.read_text())
-    except (OSError, ValueError):  # not there, or being written
+    except FileNotFoundError:
         return None
+    except ValueError:
+        return None if at_work else "its log is damaged: killed while it was written, or the disk is full"
     for cell in notebook["cells"]:
         for output in cell.get("outputs", []):
             if output.get("output_type") == "error":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -98,7 +99,7 @@ def test_complete_runs_are_left_out_and_failed_and_damaged_ones_made_again(tmp_p
 def test_one_failure_does_not_keep_the_others_of_its_job_from_being_made(tmp_path: Path) -> None:
     wild = replace(ADAPTER, overrides={"learning_rate": 1e30})
     found = []
-    with pytest.raises(RunFailed, match="1 of 2 could not be made"):
+    with pytest.raises(RunFailed, match=f"1 of 2 could not be made, the first because: {re.escape(str(wild))} failed"):
         for step in carry_out([wild, ADAPTER], tmp_path):
             found.append(step)
     assert [(item, how.split(":")[0]) for item, _, how in found] == [(wild, f"{wild} failed"), (ADAPTER, "made")]
@@ -135,4 +136,6 @@ def test_status_counts_every_state_and_names_logs(tmp_path: Path) -> None:
     assert "single             5         1         1         1         2" in shown
     assert "loss is nan" in shown and "UserError: no mirror\n" in shown and shown.count(f"log: {log}") == 2
     assert "Time left: about" in shown
+    log.write_text(log.read_text()[:20])  # killed in the middle of a write, or a full disk
+    assert "its log is damaged" in "\n".join(status(mine, tmp_path)[1])
     assert "single             5         1         0         1         3" in "\n".join(status(mine, tmp_path)[1])
