@@ -62,8 +62,8 @@ FORMULAS: dict[str, tuple[str, int]] = {
     "scalearn_softmax": ("T L d", T * L * d),
     "scalearn_init_1": ("T L d", T * L * d),
     "scalearn_no_dropout": ("T L d", T * L * d),
-    "scalearn_penalty_10": ("T L d", T * L * d),
-    "scalearn_penalty_1": ("T L d", T * L * d),
+    "scalearn_penalty_0_1": ("T L d", T * L * d),
+    "scalearn_penalty_0_01": ("T L d", T * L * d),
 }
 
 

@@ -118,8 +118,8 @@ VARIANTS: dict[str, ScaLearnConfig] = {
     "scalearn_softmax": ScaLearnConfig(constraint="softmax", dropout_prob=0.0),
     "scalearn_init_1": ScaLearnConfig(init_scale=1.0),
     "scalearn_no_dropout": ScaLearnConfig(dropout_prob=0.0),
-    "scalearn_penalty_10": ScaLearnConfig(regularization=0.1),
-    "scalearn_penalty_1": ScaLearnConfig(regularization=0.01),
+    "scalearn_penalty_0_1": ScaLearnConfig(regularization=0.1),
+    "scalearn_penalty_0_01": ScaLearnConfig(regularization=0.01),
 }
 
 

@@ -111,14 +111,14 @@ class ScaLearnNoDropout(ScaLearnMethod):
 class ScaLearnPenalty10(ScaLearnMethod):
     """Ablation: a vector per source and layer, whose means are pulled to one with λ = 0.1."""
 
-    name = config = "scalearn_penalty_10"
+    name = config = "scalearn_penalty_0_1"
     title = "ScaLearn, λ 0.1"
 
 
 class ScaLearnPenalty1(ScaLearnMethod):
     """Ablation: a vector per source and layer, whose means are pulled to one with λ = 0.01."""
 
-    name = config = "scalearn_penalty_1"
+    name = config = "scalearn_penalty_0_01"
     title = "ScaLearn, λ 0.01"
 
 
