@@ -174,3 +174,20 @@ def dots(values: Mapping[str, Mapping[str, list[float]]], reference: str, title:
     figure.suptitle(title, x=0.01, ha="left", fontsize=13)
     figure.tight_layout()
     return figure
+
+
+def bars(seconds: Mapping[str, float], title: str, label: str) -> plt.Figure:
+    """Draw a bar for each of some durations.
+
+    Args:
+        seconds: by name, from top to bottom.
+        title: the claim.
+        label: of the horizontal axis.
+    """
+    use_style()
+    figure, axes = plt.subplots(figsize=(8, 0.42 * len(seconds) + 1))
+    sns.barplot(x=list(seconds.values()), y=list(seconds), color=sns.color_palette("colorblind")[0], ax=axes)
+    axes.bar_label(axes.containers[0], fmt="{:,.1f} s", padding=3)
+    axes.margins(x=0.16)
+    axes.set(ylabel="", xlabel=label, title=title)
+    return figure

@@ -17,11 +17,9 @@ import tempfile
 import time
 from pathlib import Path
 
-import matplotlib.pyplot as plt
 import measure
 import numpy as np
 import pandas as pd
-import seaborn as sns
 import torch
 
 from scalearn_lib.study import Run, execute, execute_all
@@ -118,21 +116,9 @@ def figures(arguments, scratch: Path) -> None:
         "equal bit for bit": [str(run) for run in sample],
     }
     tables = {"one run in a process of its own": whole, f"{len(runs)} runs": grid}
-    measure.report(arguments, tables, measure.verdicts(targets), raw, picture(whole, ratio, len(runs)))
-
-
-def picture(parts: pd.DataFrame, ratio: float, runs: int):
-    """Bars of where the seconds of one run go."""
-    measure.use_style()
-    figure, axes = plt.subplots(figsize=(8, 3))
-    sns.barplot(
-        parts.reset_index(names="part"), x="seconds", y="part", color=sns.color_palette("colorblind")[0], ax=axes
-    )
-    axes.bar_label(axes.containers[0], fmt="%.1f s", padding=3)
-    axes.margins(x=0.12)
-    axes.set(ylabel="", xlabel="seconds of a run in a process of its own",
-             title=f"{runs} short runs in one process are {ratio:.1f} times faster than {runs} processes")  # fmt: skip
-    return figure
+    title = f"{len(runs)} short runs in one process are {ratio:.2f} times faster than {len(runs)} processes"
+    figure = measure.bars(parts, title, "seconds of a run in a process of its own")
+    measure.report(arguments, tables, measure.verdicts(targets), raw, figure)
 
 
 if __name__ == "__main__":
