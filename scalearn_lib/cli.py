@@ -86,7 +86,7 @@ def _parser() -> argparse.ArgumentParser:
     grid.add_argument("--dry-run", action="store_true", help="only say which jobs there are and what they may take")
     grid.add_argument("--executor", default="local", help="local, or slurm (default: local)")
     grid.add_argument("--profile", type=Path, metavar="DIR", help="Snakemake profile (default: that of the executor)")
-    grid.add_argument("--jobs", type=int, metavar="N", help="jobs at once (default: one per GPU or two CPU cores)")
+    grid.add_argument("--jobs", type=_count, metavar="N", help="jobs at once (default: one per GPU or two CPU cores)")
     grid.set_defaults(command=_grid)
     status = commands.add_parser("status", help="how far a study is: runs by kind, failures with their logs, time left")
     status.add_argument("--follow", action="store_true", help="show it again every few seconds until all is complete")
@@ -105,6 +105,12 @@ def _parser() -> argparse.ArgumentParser:
     demo.add_argument("--output", type=Path, default=None, help="folder of results (default: outputs/)")
     demo.set_defaults(command=_demo)
     return parser
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"must be a whole number of at least 1, got '{text}'")
+    return int(text)
 
 
 def _common(parser: argparse.ArgumentParser) -> None:
@@ -283,7 +289,10 @@ def _costs(arguments: argparse.Namespace) -> None:
 
     costs = measured(arguments.output or output_dir())
     if arguments.csv is not None:
-        costs.to_csv(arguments.csv, index=False)
+        try:
+            costs.to_csv(arguments.csv, index=False)
+        except OSError as error:
+            raise UserError(f"Cannot write {arguments.csv}: {error.strerror or error}; name another file.") from error
     (_show_markdown if arguments.markdown else _show)(cost_table(costs))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, fields, replace
 
 from ..errors import UserError, unknown
@@ -48,9 +49,11 @@ class Budget:
         numbers = "epochs max_steps eval_steps patience batch_size max_train max_validation max_test".split()
         for name in numbers:
             value = getattr(self, name)
-            if value is not None and (not isinstance(value, int) or value < 1):
+            if value is None and name in ("eval_steps", "max_train", "max_validation", "max_test"):
+                continue  # once an epoch; all rows
+            if type(value) is not int or value < 1:
                 raise UserError(f"{name} must be a whole number of at least 1, got {value!r}.")
-        if not isinstance(self.learning_rate, int | float) or not self.learning_rate > 0:
+        if not isinstance(self.learning_rate, int | float) or not 0 < self.learning_rate < math.inf:
             raise UserError(f"learning_rate must be positive, got {self.learning_rate!r}.")
         if self.select not in ("loss", "metric"):
             raise unknown("selection rule", self.select, ("loss", "metric"))

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import os
+import signal
+import time
 from collections.abc import Sequence
 from pathlib import Path
+from types import FrameType
 
 from ..errors import UserError
 from .costs import estimate
 from .devices import visible_gpus
-from .grid import DRIVER_LOCK, Job, all_items, forget_failures, make_jobs, remaining, write_plan
+from .grid import DRIVER_LOCK, JOBS, Job, all_items, forget_failures, make_jobs, remaining, write_plan
 from .locks import locked
 from .studyfile import KINDS, Study
 
@@ -73,7 +77,6 @@ def run_grid(
         f"Another `scalearn grid` works in {output} ({{holder}}): wait for it or stop it, or name another folder with "
         "--output."
     )
-    output.mkdir(parents=True, exist_ok=True)
     with locked(output / DRIVER_LOCK, busy):
         left = remaining(every, output)
         print("\n".join(summary(study, every, left, output, bool(gpus))), flush=True)
@@ -90,7 +93,11 @@ def run_grid(
             options += ["--resources", f"gpu={min(len(gpus), at_once)}"] if gpus else []
         elif jobs:
             options += ["--jobs", str(jobs)]
-        _snakemake(plan, output, options)
+        began = time.time()
+        logs = [output / JOBS / study.name / f"{job.name}.ipynb" for job in left]
+        if not _snakemake(plan, output, options):
+            if not any(log.exists() and log.stat().st_mtime >= began for log in logs):
+                raise UserError("Snakemake did not start any job; what it says above names the reason.")
         left = remaining(every, output)
     missing = sum(len(job.items) for job in left)
     if missing:
@@ -99,12 +106,12 @@ def run_grid(
 
 
 def _profile(executor: str, profile: Path | None) -> Path:
+    if not executor.isidentifier():
+        raise UserError(f"'{executor}' is no executor of Snakemake; take local or slurm.")
     for package in ("snakemake", *(() if executor == "local" else (f"snakemake_executor_plugin_{executor}",))):
         if importlib.util.find_spec(package) is None:
-            raise UserError(
-                f"Grids need the package {package.replace('_', '-')}: install the extra 'grid', "
-                'for instance with `pip install -c constraints.txt -e ".[grid]"`.'
-            )
+            with_extra = "; it comes with the extra 'grid'" if executor in ("local", "slurm") else ""
+            raise UserError(f"Grids need the package {package.replace('_', '-')}: install it{with_extra}.")
     if not (WORKFLOW / "Snakefile").exists():
         raise UserError("The folder workflow/ is not beside the package: run grids from a clone of the repository.")
     folder = profile or WORKFLOW / "profiles" / executor
@@ -122,10 +129,30 @@ def _snakemake(plan: Path, output: Path, options: Sequence[str]) -> bool:
     from snakemake.cli import main
 
     arguments = ["--snakefile", str(WORKFLOW / "Snakefile"), "--directory", str(output.resolve())]
-    arguments += ["--config", f"plan={plan.resolve()}", "--forceall", "--nolock", "--ignore-incomplete"]
+    # Snakemake reads the value as YAML, of which JSON is a part.
+    arguments += [
+        "--config",
+        f"plan={json.dumps(str(plan.resolve()))}",
+        "--forceall",
+        "--nolock",
+        "--ignore-incomplete",
+    ]
     arguments += ["--quiet", "host", "rules", "reason"]
+    stopped = False
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        nonlocal stopped
+        stopped = True  # Snakemake ends its jobs then, and does not tell its caller
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGINT, stop)
     try:
         main([*arguments, *options])
+        success = True
     except SystemExit as end:
-        return end.code in (0, None)
-    return True
+        success = end.code in (0, None)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if stopped:
+        raise KeyboardInterrupt
+    return success

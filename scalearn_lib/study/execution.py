@@ -9,7 +9,7 @@ import json
 import resource
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
@@ -54,23 +54,43 @@ def execute(run: Run, output: Path | None = None) -> dict[str, object]:
     """
     output = output or output_dir()
     folder = run.folder(output)
-    result = agreed(lambda: _stored(folder))
+    result = agreed(lambda: _stored(run, folder))
     if result is None:
         sources = run.sources()
-        versions = {execute(source, output).get("code", UNKNOWN) for source in sources.values()}
+        made = {task: execute(source, output) for task, source in sources.items()}
         with sole_maker(folder) if is_first() else nullcontext():
-            result = agreed(lambda: _stored(folder, say=True))  # another process may have made it meanwhile
+            result = agreed(lambda: _stored(run, folder, say=True))  # another process may have made it meanwhile
             if result is None:
                 weights = {task: source.weights(output) for task, source in sources.items()}
-                result = _make(run, folder, weights, versions)
+                result = _make(run, folder, weights, source_versions(made))
     return of_task(result, run.task)
 
 
-def _stored(folder: Path, say: bool = False) -> dict[str, object] | None:
-    """The complete result in a folder, or `None`; `say` tells of damage."""
+def source_versions(made: Mapping[str, dict[str, object]]) -> dict[str, object]:
+    """What a result tells of its source adapters: versions of their code, and one fingerprint for all their data."""
+    if not made:
+        return {}
+    data = json.dumps({task: result.get("data", UNKNOWN) for task, result in made.items()}, sort_keys=True)
+    return {
+        "source_code": sorted({result.get("code", UNKNOWN) for result in made.values()}),
+        "source_data": hashlib.sha256(data.encode()).hexdigest()[:12],
+    }
+
+
+def _stored(run: Run, folder: Path, say: bool = False) -> dict[str, object] | None:
+    """The complete result in a folder, or `None`; `say` tells of damage.
+
+    Raises:
+        UserError: it is the result of another encoder, whose name gives the same folder.
+    """
     try:
         result = read_result(folder)
         if result is not None and result["status"] == "ok":
+            if result["run"]["encoder"] != run.encoder:
+                raise UserError(
+                    f"{folder} holds the result of the encoder '{result['run']['encoder']}', not of '{run.encoder}': "
+                    "rename one of them, or use another output folder."
+                )
             check_files(folder, result)
             return result
     except ValueError as damage:
@@ -112,7 +132,7 @@ def load_trained(run: Run, output: Path | None = None) -> nn.Module:
     return model.eval()
 
 
-def _make(run: Run, folder: Path, sources: dict[str, Path], source_code: set[str]) -> dict[str, object]:
+def _make(run: Run, folder: Path, sources: dict[str, Path], versions: dict[str, object]) -> dict[str, object]:
     started = time.perf_counter()
     transformers.utils.logging.set_verbosity_error()
     method, tasks, budget = get_method(run.method), run.tasks(), run.settings()
@@ -134,7 +154,7 @@ def _make(run: Run, folder: Path, sources: dict[str, Path], source_code: set[str
             **provenance(),
             "code": code_version(),
             "data": _data_version(tasks[0], run.encoder),
-            **({"source_code": sorted(source_code)} if source_code else {}),
+            **versions,
             "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu",
             "threads": torch.get_num_threads(),
             **({"processes": processes()} if processes() > 1 else {}),

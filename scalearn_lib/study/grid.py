@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import traceback
@@ -13,6 +14,7 @@ from ..errors import UserError, unknown
 from ..methods import get_method
 from .costs import estimate
 from .execution import RunFailed, execute
+from .locks import acquire, release, run_lock
 from .pairs import Probe, execute_probe
 from .result import RESULT, read_result
 from .run import Run, slug
@@ -20,6 +22,9 @@ from .studyfile import KINDS, Study
 
 JOBS = "jobs"
 """Folder below the output folder: plans, and the executed notebook of each job."""
+
+WAITING = "-waiting"
+"""End of the name of a job that was split from another because its source adapters were not there yet."""
 
 DRIVER_LOCK = ".driver.lock"
 """Below the output folder: whoever drives a grid there holds its lock."""
@@ -69,7 +74,7 @@ def make_jobs(study: Study) -> list[Job]:
     seconds = estimate(items, gpu=True).seconds
     jobs = []
     for kind in KINDS:
-        here = sorted((i for i in items if kind_of(i, sources) == kind), key=lambda i: (i.suite, i.encoder, _task(i)))
+        here = sorted((i for i in items if kind_of(i, sources) == kind), key=_order)
         batch: list[Item] = []
         for item in here:
             hours = sum(seconds[one] for one in [*batch, item]) / 3600
@@ -83,13 +88,18 @@ def make_jobs(study: Study) -> list[Job]:
     return jobs
 
 
-def _task(item: Item) -> str:
-    return item.target if isinstance(item, Probe) else item.task
+def _order(item: Item) -> tuple[str, ...]:
+    task = item.target if isinstance(item, Probe) else item.task
+    sources = (source for source in item.sources().values() if source.k is None)
+    return (item.suite, item.encoder, item.budget, " ".join(source.task for source in sources), task)
 
 
 def _alike(one: Item, other: Item) -> bool:
-    """Whether two may share a job: the encoder is loaded and the texts are encoded once."""
-    return (one.suite, one.encoder, one.budget) == (other.suite, other.encoder, other.budget)
+    """Whether two may share a job: encoder and texts are loaded once, and they wait for the same source adapters.
+
+    The adapters that k-shot runs have of their own target are not looked at: each run has another one.
+    """
+    return _order(one)[:-1] == _order(other)[:-1]
 
 
 def _job(kind: str, items: Sequence[Item]) -> Job:
@@ -109,20 +119,32 @@ def state(item: Item, output: Path) -> str:
     """ "complete", "failed" (a stored failure, made again when asked for again) or "missing" (or damaged)."""
     file = result_file(item, output)
     if isinstance(item, Probe):
-        return "complete" if file.exists() else "missing"
+        return "complete" if item.is_stored(output) else "missing"
     try:
         result = read_result(file.parent)
     except ValueError:
         return "missing"
-    if result is None:
+    if result is None or not all((item.weights(output) / name).exists() for name in result["files"]):
         return "missing"
     return "complete" if result["status"] == "ok" else "failed"
 
 
 def remaining(jobs: Sequence[Job], output: Path) -> list[Job]:
-    """The jobs with what is not complete below `output`, named as before; jobs without any such run are left out."""
-    left = [Job(j.kind, j.name, tuple(i for i in j.items if state(i, output) != "complete")) for j in jobs]
-    return [job for job in left if job.items]
+    """The jobs with what is not complete below `output`, named as before; jobs without any such run are left out.
+
+    Where some runs of a job have all their source adapters and others wait for theirs, the latter become a job of
+    their own: a source adapter that cannot be made keeps nothing back but what builds on it.
+    """
+    there = functools.cache(lambda source: state(source, output) == "complete")
+    left = []
+    for job in jobs:
+        items = [item for item in job.items if state(item, output) != "complete"]
+        ready = tuple(item for item in items if all(there(source) for source in item.sources().values()))
+        waiting = tuple(item for item in items if item not in ready)
+        name = job.name + WAITING if ready else job.name
+        left += [Job(job.kind, job.name, ready)] if ready else []
+        left += [Job(job.kind, name, waiting)] if waiting else []
+    return left
 
 
 def forget_failures(jobs: Sequence[Job], output: Path) -> None:
@@ -130,9 +152,16 @@ def forget_failures(jobs: Sequence[Job], output: Path) -> None:
 
     A job's results are marked as ones that it updates, and Snakemake puts back what it found of them if the job fails.
     """
-    for job in jobs:
-        for item in job.items:
-            result_file(item, output).unlink(missing_ok=True)
+    for item in (item for job in jobs for item in job.items):
+        file = result_file(item, output)
+        lock = run_lock(file if isinstance(item, Probe) else file.parent)
+        if not file.exists() or (descriptor := acquire(lock, wait=False)) is None:
+            continue  # nothing there, or a worker that was left behind is about to complete it
+        try:
+            if state(item, output) != "complete":
+                file.unlink(missing_ok=True)
+        finally:
+            release(lock, descriptor)
 
 
 def write_plan(study: Study, jobs: Sequence[Job], output: Path, resources: dict[str, object]) -> Path:
@@ -163,7 +192,8 @@ def write_plan(study: Study, jobs: Sequence[Job], output: Path, resources: dict[
     file = plan_file(study.name, output)
     file.parent.mkdir(parents=True, exist_ok=True)
     temporary = file.with_suffix(".tmp")
-    temporary.write_text(json.dumps({"jobs": entries}, indent=1) + "\n")
+    where = {"output": str(output.resolve()), "cwd": os.getcwd()}  # names of folders mean the same in jobs as here
+    temporary.write_text(json.dumps(where | {"jobs": entries}, indent=1) + "\n")
     os.replace(temporary, file)
     return file
 

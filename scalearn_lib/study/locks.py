@@ -8,7 +8,7 @@ import shutil
 import socket
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from ..errors import UserError
@@ -34,7 +34,7 @@ def locked(file: Path, otherwise: str | None = None) -> Iterator[None]:
     except OSError as error:
         raise UserError(f"Cannot write to {file.parent}: {error.strerror}; choose another output folder.") from error
     if descriptor is None:
-        raise UserError(otherwise.format(holder=file.read_text() or "another process"))
+        raise UserError(otherwise.replace("{holder}", file.read_text() or "another process"))
     try:
         yield
     finally:
@@ -45,7 +45,7 @@ def acquire(file: Path, wait: bool) -> int | None:
     """Take the lock of `file` and return its descriptor; `None` where another process has it and `wait` is false."""
     looks = 2
     while True:
-        descriptor = os.open(file, os.O_RDWR | os.O_CREAT, 0o666)
+        descriptor = _open(file)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
         except BlockingIOError:
@@ -60,10 +60,22 @@ def acquire(file: Path, wait: bool) -> int | None:
         except FileNotFoundError:
             same = False
         if same:
-            os.ftruncate(descriptor, 0)
-            os.write(descriptor, f"process {os.getpid()} on {socket.gethostname()}".encode())
+            with suppress(OSError):  # a full disk, or another user's file: the lock holds without these words
+                os.ftruncate(descriptor, 0)
+                os.write(descriptor, f"process {os.getpid()} on {socket.gethostname()}".encode())
             return descriptor
         os.close(descriptor)  # its last holder removed the file meanwhile: this was a lock on nothing
+
+
+def _open(file: Path) -> int:
+    """Open a lock's file, which every user of the machine may lock."""
+    try:
+        descriptor = os.open(file, os.O_RDWR | os.O_CREAT, 0o666)
+    except PermissionError:  # another user's, from before it was opened to all
+        return os.open(file, os.O_RDONLY)
+    with suppress(OSError):
+        os.fchmod(descriptor, 0o666)
+    return descriptor
 
 
 def release(file: Path, descriptor: int) -> None:
@@ -76,7 +88,7 @@ def is_held(file: Path) -> bool:
     """Whether a process holds the lock of `file`."""
     try:
         descriptor = os.open(file, os.O_RDONLY)
-    except FileNotFoundError:
+    except OSError:  # not there, or no place where a lock can be
         return False
     try:
         fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
 
+import pandas as pd
+
 from ..tasks import get_task
 from .execution import execute
 from .locks import sole_maker
@@ -48,12 +50,21 @@ class Probe:
         """The table of scores below `output`, which `probing.load_pairs` reads."""
         return pairs_file(output, self.suite, self.encoder, self.budget, self.target, self.partner)
 
+    def is_stored(self, output: Path) -> bool:
+        """Whether the table is there, with just these strengths and heads."""
+        try:
+            stored = pd.read_csv(self.file(output))
+            there = {tuple(row) for row in stored[[self.target, self.partner, "seed"]].to_numpy().tolist()}
+        except (FileNotFoundError, KeyError, ValueError):  # pandas' errors of parsing are ValueErrors
+            return False
+        return there == set(product(self.grid, self.grid, self.heads))
+
     def __str__(self) -> str:
         return f"{self.suite}/{self.target}+{self.partner} probing ({self.encoder}, {self.budget})"
 
 
 def execute_probe(wanted: Probe, output: Path) -> Path:
-    """Return the file of a probe: the stored one, or one made now.
+    """Return the file of a probe: the stored one, or one made now; one with other strengths or heads is replaced.
 
     Raises:
         UserError: as `execute`, for the source adapters.
@@ -62,7 +73,7 @@ def execute_probe(wanted: Probe, output: Path) -> Path:
     for source in wanted.sources().values():
         execute(source, output)
     with sole_maker(file):
-        if not file.exists():
+        if not wanted.is_stored(output):
             data = probing_data(wanted.suite, wanted.target, wanted.encoder, wanted.budget)
             folders = {name: run.weights(output) for name, run in wanted.sources().items()}
             settings = list(product(wanted.grid, repeat=2))

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from .costs import estimate
-from .grid import DRIVER_LOCK, JOBS, Item, Job, all_items, make_jobs, result_file, state
+from .grid import DRIVER_LOCK, JOBS, WAITING, Item, Job, all_items, make_jobs, result_file, state
 from .locks import is_held, run_lock
 from .pairs import Probe
 from .result import load_results, read_result
@@ -56,15 +56,23 @@ def _failures(jobs: Sequence[Job], study: str, states: dict[Item, str], output: 
     driven = is_held(output / DRIVER_LOCK)
     for job in jobs:
         at_work = driven or any(states[item] == "running" for item in job.items)
-        log = output / JOBS / study / f"{job.name}.ipynb"
+        logs = [output / JOBS / study / f"{job.name}{part}.ipynb" for part in (WAITING, "")]
+        log = next((log for log in logs if log.exists()), logs[-1])
         missing = [item for item in job.items if states[item] in ("missing", "failed")]
         error = notebook_error(log, at_work) if missing else None
         for item in missing:
             if states[item] == "failed":
-                told = read_result(result_file(item, output).parent)["error"]
-                yield f"  {item}: {told}\n    log: {log}"
+                yield f"  {item}: {_told(item, output)}\n    log: {log}"
         if error and not all(states[item] == "failed" for item in missing):
             yield f"  {job.name}: {error}\n    log: {log}"
+
+
+def _told(item: Item, output: Path) -> str:
+    """The error that a stored failure tells; another process may just have removed it."""
+    try:
+        return (read_result(result_file(item, output).parent) or {}).get("error", "being made again")
+    except (OSError, ValueError):
+        return "being made again"
 
 
 def notebook_error(log: Path, at_work: bool) -> str | None:
@@ -75,16 +83,19 @@ def notebook_error(log: Path, at_work: bool) -> str | None:
         at_work: whether it may be that it is still executed.
     """
     try:
-        notebook = json.loads(log.read_text())
-    except FileNotFoundError:
+        text = log.read_text()
+    except OSError:
         return None
-    except ValueError:
-        return None if at_work else "its log is damaged: killed while it was written, or the disk is full"
-    for cell in notebook["cells"]:
-        for output in cell.get("outputs", []):
-            if output.get("output_type") == "error":
-                return f"{output['ename']}: {(output['evalue'].strip().splitlines() or [''])[0]}"
-    ended = notebook["metadata"].get("papermill", {}).get("end_time")
+    try:
+        notebook = json.loads(text)
+        outputs = [output for cell in notebook["cells"] for output in cell.get("outputs", [])]
+        errors = [(o["ename"], o["evalue"].strip()) for o in outputs if o.get("output_type") == "error"]
+        ended = notebook.get("metadata", {}).get("papermill", {}).get("end_time")
+    except (ValueError, KeyError, TypeError, AttributeError):
+        damage = "is damaged: killed while it was written" if text else "is empty: it ended before it began"
+        return None if at_work else f"its log {damage}, or the disk is full"
+    for name, reason in errors:
+        return "stopped by Ctrl-C" if name == "KeyboardInterrupt" else f"{name}: {reason.split(chr(10))[0]}"
     return None if ended or at_work else "killed before its end"
 
 

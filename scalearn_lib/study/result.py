@@ -19,10 +19,14 @@ from pathlib import Path
 import pandas as pd
 
 from ..errors import UserError
+from ..methods import METHODS
 from .run import WEIGHTS
 from .versions import UNKNOWN
 
 RESULT = "result.json"
+
+RUN_FIELDS = {"suite", "task", "method", "encoder", "seed", "k", "budget", "overrides"}
+"""What a result has told of its run since the first version."""
 
 
 @contextmanager
@@ -80,6 +84,9 @@ def read_result(folder: Path) -> dict[str, object] | None:
         raise ValueError(f"{file} is no complete JSON") from error
     if not isinstance(result, dict) or not {"run", "status", "files"} <= set(result):
         raise ValueError(f"{file} lacks its run, status or files")
+    run, needed = result["run"], {"ok": {"metric", "seconds"}, "failed": {"error"}}.get(str(result["status"]))
+    if needed is None or not needed <= set(result) or not isinstance(run, dict) or not RUN_FIELDS <= set(run):
+        raise ValueError(f"{file} is not what a run writes")
     return result
 
 
@@ -107,8 +114,9 @@ def load_results(output: Path, **where: object) -> pd.DataFrame:
     Columns: the run's fields (`suite`, `task`, `method`, `encoder`, `seed`, `k`, `budget`, `overrides` as JSON,
     `sampling`, `source_tasks` as names with blanks between, empty for all of the suite), `metric`, `score` (the primary
     metric on test), `validation`, `transfer_parameters`, `trainable_parameters`, `seconds` (`train_seconds` of them
-    training), `device`, `threads`, `steps`, `batch_size`, `code` and `data` (fingerprints of what it was made from),
-    `folder`. Failed and damaged results stay out; damaged ones are named in a warning line.
+    training), `device`, `threads`, `steps`, `batch_size`, `code`, `data` and `source_data` (fingerprints of what it was
+    made from, the last of the data of its source adapters), `folder`. Failed and damaged results stay out; damaged
+    ones are named in a warning line.
 
     Args:
         output: the folder that runs were executed into.
@@ -124,6 +132,9 @@ def load_results(output: Path, **where: object) -> pd.DataFrame:
         if result["status"] != "ok":
             continue
         row = {"sampling": "resampled", "source_tasks": None} | result["run"]  # the first results had neither field
+        if row["method"] not in METHODS:
+            print(f"Left out: {file} is of the method '{row['method']}', which does not exist any more.")
+            continue
         row["overrides"] = json.dumps(row["overrides"], sort_keys=True)
         row["source_tasks"] = " ".join(row["source_tasks"] or ())
         row |= {key: result[key] for key in ("transfer_parameters", "trainable_parameters")}
@@ -131,6 +142,7 @@ def load_results(output: Path, **where: object) -> pd.DataFrame:
         row |= {"seconds": seconds["total"], "train_seconds": seconds.get("train"), "folder": str(file.parent)}
         row |= {key: result.get(key) for key in ("device", "threads", "steps")}
         row["code"] = code_label(result)
+        row["source_data"] = result.get("source_data", UNKNOWN)
         row |= {"batch_size": result.get("settings", {}).get("batch_size")}
         for task, scores in result.get("tasks", {row["task"]: result}).items():  # a joint run has several
             metric = scores["metric"]
@@ -141,7 +153,8 @@ def load_results(output: Path, **where: object) -> pd.DataFrame:
                 rows.append(scored)
     columns = (
         "suite task method encoder seed k budget overrides sampling source_tasks metric transfer_parameters "
-        "trainable_parameters score validation seconds train_seconds device threads steps batch_size code data folder"
+        "trainable_parameters score validation seconds train_seconds device threads steps batch_size code data "
+        "source_data folder"
     ).split()
     return pd.DataFrame(rows, columns=columns)
 
@@ -150,7 +163,8 @@ def code_label(result: dict[str, object]) -> str:
     """The version of the code that made a result, and those of its source adapters where they differ."""
     code = result.get("code", UNKNOWN)
     older = [version for version in result.get("source_code", ()) if version != code]
-    return code + (f" on {' and '.join(older)}" if older else "")
+    number = result.get("processes", 1)  # more of them draw other dropout masks
+    return code + (f" on {' and '.join(older)}" if older else "") + (f", {number} processes" if number > 1 else "")
 
 
 @functools.cache

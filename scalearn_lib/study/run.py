@@ -138,7 +138,10 @@ class Run:
 
     def __str__(self) -> str:
         k = "" if self.k is None else f" k={self.k}{'' if self.sampling == 'resampled' else f' {self.sampling}'}"
-        return f"{self.suite}/{self._trained()} {self.method}{k} seed {self.seed} ({self.encoder}, {self.budget})"
+        settings = "".join(f", {key}={value}" for key, value in self.overrides)
+        sources = f" from {'+'.join(self.source_tasks)}" if self.source_tasks else ""
+        what = f"{self.suite}/{self._trained()} {self.method}{k}{sources}"
+        return f"{what} seed {self.seed} ({self.encoder}, {self.budget}{settings})"
 
 
 def source_tasks_at_hand(runs: Sequence[Run]) -> list[Run]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import math
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +18,8 @@ from ..tasks import get_suite, get_task
 from ..tasks.splits import SAMPLINGS
 from .budget import BUDGETS
 from .pairs import GRID, HEADS, Probe
-from .run import Run
+from .probing import ROWS
+from .run import Run, slug
 
 GRID_KEYS = "suite encoder budget methods targets seeds k sampling sources settings probing".split()
 """Keys of a grid; they may stand at the top of the file, and an entry of `grids` changes some of them."""
@@ -62,6 +65,7 @@ def read_study(path: Path) -> Study:
     try:
         text = path.read_text()
         node, data = yaml.compose(text, Loader=yaml.SafeLoader), yaml.safe_load(text)
+        reader = _Reader(path, node)
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"The study {path} cannot be read ({error}); name a file such as those in studies/.") from error
     except yaml.YAMLError as error:
@@ -69,7 +73,18 @@ def read_study(path: Path) -> Study:
         line = f", line {where.line + 1}" if where else ""
         reason = getattr(error, "problem", None) or "a key or value that YAML does not allow"
         raise UserError(f"{path}{line}: this is no YAML: {reason}.") from error
-    return _Reader(path, node).study(data)
+    except (ValueError, KeyError, AttributeError, RecursionError) as error:  # of a date or a tag that has no such value
+        raise UserError(f"{path} has a value that cannot be read ({error}); put texts into quotes.") from error
+    if not re.fullmatch(r"[\w .+=-]+", path.stem):
+        raise UserError(
+            f"{path}: a study is named by its file, so use letters, digits, blanks and . + = - in '{path.stem}'."
+        )
+    return reader.study(data)
+
+
+def _encoder(name: str) -> None:
+    if not slug(name).strip(".-"):
+        raise UserError(f"'{name}' names no encoder; take minilm, tiny, a hub id or a folder")
 
 
 class _Reader:
@@ -147,8 +162,14 @@ class _Reader:
             entry = self.keys(entry, place, GRID_KEYS)
             for item in self.grid(common | entry, place):
                 (runs if isinstance(item, Run) else probes)[item] = None
+        by_file: dict[Path, Probe] = {}
+        for probe in probes:
+            if by_file.setdefault(probe.file(Path()), probe) != probe:
+                self.fail(("grids",), f"probes {probe} twice, with different strengths or heads; give each a study")
+        if not runs and not probes:
+            self.fail((), "asks for nothing: the only target is the partner itself")
         hours = data.get("hours_per_job", 4)
-        if not isinstance(hours, int | float) or isinstance(hours, bool) or not hours > 0:
+        if not isinstance(hours, int | float) or isinstance(hours, bool) or not 0 < hours < 1e6:
             self.fail(("hours_per_job",), f"must be a number above 0, got {hours!r}")
         per_job = self.whole(data.get("runs_per_job", 10), ("runs_per_job",), 1)
         return Study(self.path.stem, tuple(runs), tuple(probes), per_job, float(hours), self.resources(data))
@@ -157,7 +178,8 @@ class _Reader:
         resources = self.keys(data.get("resources", {}), ("resources",), KINDS)
         for kind, wanted in resources.items():
             if not isinstance(wanted, dict) or not all(
-                isinstance(name, str) and type(value) in (int, str) for name, value in wanted.items()
+                isinstance(name, str) and (type(value) is str and name != "threads" or type(value) is int and value > 0)
+                for name, value in wanted.items()
             ):
                 self.fail(("resources", kind), "must hold resources such as {runtime: 600, mem_mb: 16000, threads: 4}")
         return resources
@@ -173,11 +195,12 @@ class _Reader:
                 self.fail(entry, f"needs the key '{key}'")
         if ("methods" in grid) == ("probing" in grid):
             self.fail(entry, "needs either the key 'methods' or the key 'probing'")
-        suite, budget = grid["suite"], grid["budget"]
-        tasks = [task.name for task in self.checked(place("suite"), get_suite, suite).tasks]
-        if budget not in BUDGETS:
-            self.fail(place("budget"), f"is wrong: {unknown('budget', budget, BUDGETS)}")
-        encoders = self.texts(grid["encoder"], place("encoder"), str)
+        (suite,), budget = self.texts([grid["suite"]], place("suite"), get_suite), grid["budget"]
+        tasks = [task.name for task in get_suite(suite).tasks]
+        budgets = ROWS if "probing" in grid else BUDGETS
+        if not isinstance(budget, str) or budget not in budgets:
+            self.fail(place("budget"), f"is wrong: {unknown('budget', budget, budgets)}")
+        encoders = self.texts(grid["encoder"], place("encoder"), _encoder)
         targets = tasks
         if grid.get("targets", "all") != "all":
             targets = self.texts(grid["targets"], place("targets"), lambda name: get_task(suite, name))
@@ -193,7 +216,7 @@ class _Reader:
         if grid.get("sampling", "resampled") not in SAMPLINGS:
             self.fail(place("sampling"), f"is wrong: {unknown('sampling', grid['sampling'], SAMPLINGS)}")
         settings = grid.get("settings") or {}
-        if not isinstance(settings, dict):
+        if not isinstance(settings, dict) or not all(isinstance(name, str) for name in settings):
             self.fail(place("settings"), "must hold settings of the budget, such as {max_steps: 300}")
         chosen = grid.get("seeds", "paper")
         if chosen != "paper":
@@ -227,9 +250,9 @@ class _Reader:
             self.fail(here, "needs the key 'partner': the second source task (the paper: mnli)")
         (partner,) = self.texts([probing["partner"]], (*here, "partner"), lambda name: get_task(grid["suite"], name))
         values = probing.get("grid", list(GRID))
-        numbers = isinstance(values, list) and all(type(value) in (int, float) for value in values)
-        if not numbers or not values:
-            self.fail((*here, "grid"), f"must be a list of coefficients such as [0, 0.5, 1], got {values!r}")
+        numbers = isinstance(values, list) and all(type(v) in (int, float) and math.isfinite(v) for v in values)
+        if not numbers or not values or len(set(values)) < len(values):
+            self.fail((*here, "grid"), f"must be a list of different coefficients such as [0, 0.5, 1], got {values!r}")
         heads = self.whole(probing.get("heads", list(HEADS)), (*here, "heads"), 0, True)
         return [
             Probe(grid["suite"], target, partner, encoder, grid["budget"], tuple(map(float, values)), heads)

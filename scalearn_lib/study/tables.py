@@ -61,10 +61,16 @@ def scores(output: Path, suite: str, **where: object) -> pd.DataFrame:
 
 
 def _versions(results: pd.DataFrame) -> pd.Series:
-    """What each result was made from: its code, and its data where results of the same task have different ones."""
-    known = results["data"].where(results["data"] != UNKNOWN)
-    several = known.groupby([results["suite"], results["task"]]).transform("nunique") > 1
-    return results["code"] + (" data " + results["data"]).where(several, "")
+    """What each result was made from: its code, and its data where results of the same task have different ones.
+
+    The data of source adapters are told where results with the same source tasks have different ones.
+    """
+    version = results["code"]
+    for column, title, same in (("data", "data", "task"), ("source_data", "sources' data", "source_tasks")):
+        known = results[column].where(results[column] != UNKNOWN)
+        several = known.groupby([results["suite"], results[same]]).transform("nunique") > 1
+        version = version + (f" {title} " + results[column]).where(several & known.notna(), "")
+    return version
 
 
 def comparison(

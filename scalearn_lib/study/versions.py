@@ -20,6 +20,7 @@ BEARING = (
     "study/budget.py",
     "study/execution.py",
     "study/joint.py",
+    "study/parallel.py",
     "study/run.py",
     "study/training.py",
 )
@@ -40,13 +41,25 @@ def code_version() -> str:
 
 
 def _essence(source: str) -> str:
-    """Python source as its parser sees it, without docstrings."""
+    """Python source as its parser sees it, without docstrings; the same in every version of Python."""
     tree = ast.parse(source)
     for node in ast.walk(tree):
         body = getattr(node, "body", None)
         if isinstance(body, list):
             node.body = [part for part in body if not _is_text(part)] or [ast.Pass()]
-    return ast.unparse(tree)
+    return _dump(tree)
+
+
+def _dump(node: object) -> str:
+    """A syntax tree as text. Empty fields are left out: newer versions of Python have more of them."""
+    if isinstance(node, ast.JoinedStr):  # 3.12 has empty parts in f-strings that 3.13 has not
+        node.values = [part for part in node.values if getattr(part, "value", None) != ""]
+    if isinstance(node, ast.AST):
+        fields = [(name, value) for name, value in ast.iter_fields(node) if value is not None and value != []]
+        return f"{type(node).__name__}({', '.join(f'{name}={_dump(value)}' for name, value in fields)})"
+    if isinstance(node, list):
+        return f"[{', '.join(map(_dump, node))}]"
+    return repr(node)
 
 
 def _is_text(node: ast.AST) -> bool:

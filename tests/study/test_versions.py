@@ -47,7 +47,7 @@ def test_a_result_says_what_it_was_made_from(tmp_path: Path) -> None:
     again = execute(Run("toy", "toy_topic", "scalearn_pp", "tiny", budget="smoke"), tmp_path)
     assert source["code"] == again["code"] == code_version() and again["source_code"] == [code_version()]
     assert source["data"] == again["data"] == data_version(encoded(get_task("toy", "toy_topic"), "tiny"))
-    assert "source_code" not in source
+    assert "source_code" not in source and "source_data" not in source
     results = load_results(tmp_path)
     assert set(results["code"]) == {code_version()} and results["data"].nunique() == 4
 
@@ -73,3 +73,12 @@ def test_other_data_or_older_sources_are_another_version(tmp_path: Path) -> None
     source = {"code": "bbbb", "data": "d1", "source_code": ["aaaa"]}
     store(tmp_path, "toy_topic", "scalearn", 0, 0.5, made_from=source)
     assert table(tmp_path, "toy", "tiny", "smoke")["versions"]["ScaLearn"] == "bbbb on aaaa data d1"
+
+
+def test_other_data_of_the_sources_are_another_version(tmp_path: Path) -> None:
+    for seed, data in enumerate(["s1", "s1"]):
+        store(tmp_path, "toy_topic", "scalearn", seed, 0.5, made_from={"code": "aaaa", "source_data": data})
+    assert "versions" not in table(tmp_path, "toy", "tiny", "smoke")
+    store(tmp_path, "toy_topic", "scalearn", 2, 0.5, made_from={"code": "aaaa", "source_data": "s2"})
+    versions = table(tmp_path, "toy", "tiny", "smoke")["versions"]
+    assert dict(versions) == {"ScaLearn": "aaaa sources' data s1, aaaa sources' data s2"}
