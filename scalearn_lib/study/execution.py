@@ -85,18 +85,19 @@ def _stored(run: Run, folder: Path, say: bool = False) -> dict[str, object] | No
     """
     try:
         result = read_result(folder)
-        if result is not None and result["status"] == "ok":
-            if result["run"]["encoder"] != run.encoder:
-                raise UserError(
-                    f"{folder} holds the result of the encoder '{result['run']['encoder']}', not of '{run.encoder}': "
-                    "rename one of them, or use another output folder."
-                )
-            check_files(folder, result)
-            return result
+        if result is None or result["status"] != "ok":
+            return None
+        check_files(folder, result)
     except ValueError as damage:
         if say:
             tqdm.write(f"Made again: {damage}.", file=sys.stderr)
-    return None
+        return None
+    if result["run"]["encoder"] != run.encoder:
+        raise UserError(
+            f"{folder} holds the result of the encoder '{result['run']['encoder']}', not of '{run.encoder}': "
+            "rename one of them, or use another output folder."
+        )
+    return result
 
 
 def execute_all(runs: Iterable[Run], output: Path | None = None) -> list[dict[str, object]]:

@@ -106,8 +106,10 @@ def test_two_drivers_on_one_folder_are_refused(study: Path, tmp_path: Path) -> N
 def test_what_a_grid_needs_is_named(study: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(UserError, match="profile .* has no config.yaml"):
         run_grid(read_study(study), tmp_path, profile=tmp_path)
-    with pytest.raises(UserError, match="Grids need the package snakemake-executor-plugin-moon"):
+    with pytest.raises(UserError, match="Grids need the package snakemake-executor-plugin-moon: install it.$"):
         run_grid(read_study(study), tmp_path, executor="moon")
+    with pytest.raises(UserError, match="'../slurm' is no executor of Snakemake"):
+        run_grid(read_study(study), tmp_path, executor="../slurm")
     monkeypatch.setattr(driver, "WORKFLOW", tmp_path)
     with pytest.raises(UserError, match="from a clone of the repository"):
         run_grid(read_study(study), tmp_path)

@@ -20,6 +20,7 @@ from scalearn_lib.study import Run, RunFailed, execute, execute_all, load_result
 from scalearn_lib.tasks.encoders import encoder_dir, load_tokenizer
 
 from ..tasks.mirror import write_mirror
+from .stored import store
 
 ADAPTER = Run("toy", "toy_topic", "adapter", "tiny", budget="smoke")
 
@@ -162,7 +163,7 @@ def test_training_moved_omega_and_only_it(shared: Path) -> None:
             assert torch.equal(parameter, model.get_parameter(name))
 
 
-@pytest.mark.parametrize("damage", ["{", "[]", '{"run": 1}'])
+@pytest.mark.parametrize("damage", ["{", "[]", '{"run": 1}', '{"run": [], "status": "ok", "files": {}, "seconds": 1}'])
 def test_a_damaged_result_is_made_again_and_said_so(damage: str, tmp_path: Path, capsys) -> None:
     first = execute(ADAPTER, tmp_path)
     (ADAPTER.folder(tmp_path) / "result.json").write_text(damage)
@@ -177,6 +178,15 @@ def test_a_truncated_source_adapter_is_made_again(tmp_path: Path, capsys) -> Non
     execute(replace(ADAPTER, method="scalearn_uniform_pp"), tmp_path)
     assert "damaged" in capsys.readouterr().err
     assert execute(ADAPTER, tmp_path)["files"] == first["files"]
+
+
+def test_the_result_of_another_encoder_in_the_same_folder_is_refused(tmp_path: Path) -> None:
+    folder = store(tmp_path, "toy_topic", "adapter", 0, 0.5)
+    stored = json.loads((folder / "result.json").read_text())
+    stored["run"]["encoder"] = "./tiny"
+    (folder / "result.json").write_text(json.dumps(stored))
+    with pytest.raises(UserError, match="holds the result of the encoder './tiny', not of 'tiny': rename one"):
+        execute(ADAPTER, tmp_path)
 
 
 def test_nan_loss_is_stored_as_failed_and_enters_no_table(tmp_path: Path) -> None:

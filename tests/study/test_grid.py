@@ -11,12 +11,22 @@ import pytest
 
 from scalearn_lib.errors import UserError
 from scalearn_lib.study import Run, RunFailed
-from scalearn_lib.study.grid import all_items, carry_out, forget_failures, make_jobs, planned, remaining, write_plan
+from scalearn_lib.study.grid import (
+    all_items,
+    carry_out,
+    forget_failures,
+    make_jobs,
+    planned,
+    remaining,
+    state,
+    write_plan,
+)
 from scalearn_lib.study.locks import acquire, release, run_lock
 from scalearn_lib.study.pairs import Probe
 from scalearn_lib.study.progress import status
 from scalearn_lib.study.studyfile import Study
 
+from .processes import Other
 from .stored import store
 
 ADAPTER = Run("toy", "toy_topic", "adapter", "tiny", budget="smoke")
@@ -64,6 +74,39 @@ def test_what_is_long_is_a_job_of_its_own_and_what_is_short_is_not() -> None:
     assert len(make_jobs(study(*few, runs_per_job=30))) == 1
 
 
+def test_only_runs_that_wait_for_the_same_source_adapters_share_a_job() -> None:
+    runs = [replace(ADAPTER, method="scalearn", task=task, seed=seed) for task in TASKS for seed in (0, 1)]
+    some = [replace(run, source_tasks=("toy_pair", "toy_score")) for run in runs]
+    jobs = [job for job in make_jobs(study(*runs, *some, runs_per_job=20)) if job.kind == "transfer"]
+    assert [len(job.items) for job in jobs] == [8, 8]
+    for job in jobs:
+        assert len({item.source_tasks for item in job.items}) == 1
+    few = [replace(run, method="scalearn_uniform", k=k, source_tasks=None) for run in runs for k in (4, 16)]
+    jobs = [job for job in make_jobs(study(*few, runs_per_job=20)) if job.kind == "transfer"]
+    assert [len(job.items) for job in jobs] == [4] * 4  # a target's own adapter is k-shot: it waits for the others
+    assert {len({item.task for item in job.items}) for job in jobs} == {1}
+
+
+def test_a_job_is_split_where_some_of_its_runs_wait_for_a_source_adapter(tmp_path: Path) -> None:
+    runs = [replace(ADAPTER, method="scalearn", k=4, seed=seed) for seed in range(3)]
+    every = make_jobs(study(*runs))
+    (job,) = [job for job in every if job.kind == "transfer"]
+    assert [left.name for left in remaining(every, tmp_path) if left.kind == "transfer"] == [job.name]
+    for source in runs[0].sources().values():
+        store(tmp_path, source.task, "adapter", source.seed, 0.5, k=source.k)
+    ready, waiting = [left for left in remaining(every, tmp_path) if left.kind == "transfer"]
+    assert (ready.name, waiting.name) == (job.name, f"{job.name}-waiting")
+    assert ready.items == (runs[0],) and set(waiting.items) == set(runs[1:])
+
+
+def test_a_result_without_its_weights_is_not_complete(tmp_path: Path) -> None:
+    folder = store(tmp_path, "toy_topic", "adapter", 0, 0.5, made_from={"files": {"model.safetensors": "00"}})
+    assert state(ADAPTER, tmp_path) == "missing"
+    (folder / "weights").mkdir()
+    (folder / "weights" / "model.safetensors").write_bytes(b"")  # that its hash is right, the run itself looks at
+    assert state(ADAPTER, tmp_path) == "complete"
+
+
 def test_a_plan_has_the_results_of_sources_as_inputs(tmp_path: Path) -> None:
     jobs = make_jobs(mixed())
     plan = write_plan(mixed(), jobs, tmp_path, {"gpu": 1})
@@ -96,6 +139,20 @@ def test_complete_runs_are_left_out_and_failed_and_damaged_ones_made_again(tmp_p
     assert [item.seed for item in remaining([job], tmp_path)[0].items] == [1, 2, 3]
 
 
+def test_a_result_that_a_left_behind_worker_makes_is_not_forgotten(tmp_path: Path) -> None:
+    mine = study(*(replace(ADAPTER, seed=seed) for seed in range(3)))
+    folders = [store(tmp_path, "toy_topic", "adapter", seed, 0.5, status="failed") for seed in range(3)]
+    (job,) = make_jobs(mine)
+    (left,) = remaining([job], tmp_path)
+    completed = json.loads((folders[0] / "result.json").read_text()) | {"status": "ok"}
+    (folders[0] / "result.json").write_text(json.dumps(completed))  # since the driver looked
+    worker = Other(acquire, run_lock(folders[1]), False)
+    assert isinstance(worker.says(), int)
+    forget_failures([left], tmp_path)
+    assert [(folder / "result.json").exists() for folder in folders] == [True, True, False]
+    worker.kill()
+
+
 def test_one_failure_does_not_keep_the_others_of_its_job_from_being_made(tmp_path: Path) -> None:
     wild = replace(ADAPTER, overrides={"learning_rate": 1e30})
     found = []
@@ -114,6 +171,13 @@ def test_a_probe_is_made_once_with_all_pairs(tmp_path: Path) -> None:
     written = file.stat().st_mtime_ns
     assert [how for _, _, how in carry_out([wanted], tmp_path)] == ["read"]
     assert file.stat().st_mtime_ns == written
+    assert state(wanted, tmp_path) == "complete"
+    for other in (replace(wanted, grid=(0.0, 0.5)), replace(wanted, heads=(0, 1, 2))):
+        assert state(other, tmp_path) == "missing"
+    assert [how for _, _, how in carry_out([replace(wanted, heads=(0,))], tmp_path)] == ["made"]
+    assert len(file.read_text().splitlines()) == 1 + 4
+    file.write_text("half of a tab")
+    assert state(wanted, tmp_path) == "missing"
 
 
 def test_status_counts_every_state_and_names_logs(tmp_path: Path) -> None:
@@ -139,3 +203,8 @@ def test_status_counts_every_state_and_names_logs(tmp_path: Path) -> None:
     log.write_text(log.read_text()[:20])  # killed in the middle of a write, or a full disk
     assert "its log is damaged" in "\n".join(status(mine, tmp_path)[1])
     assert "single             5         1         0         1         3" in "\n".join(status(mine, tmp_path)[1])
+    log.write_text("")
+    assert "its log is empty" in "\n".join(status(mine, tmp_path)[1])
+    error = {"output_type": "error", "ename": "KeyboardInterrupt", "evalue": ""}
+    log.write_text(json.dumps({"cells": [{"outputs": [error]}]}))
+    assert "stopped by Ctrl-C" in "\n".join(status(mine, tmp_path)[1])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -37,6 +38,19 @@ def test_a_killed_process_leaves_no_lock(tmp_path: Path, holder: Other) -> None:
     with locked(file, "Busy: {holder}."):
         assert is_held(file)
     assert not file.exists() and not is_held(file)
+
+
+def test_a_lock_holds_without_its_words_on_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*arguments: object) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("scalearn_lib.study.locks.os.write", full)
+    file = tmp_path / "x.lock"
+    with locked(file, "Busy: {holder}."):
+        assert is_held(file) and file.stat().st_mode & 0o777 == 0o666  # for all users of the machine
+        with pytest.raises(UserError, match="^Busy: another process.$"), locked(file, "Busy: {holder}."):
+            pass
+    assert not is_held(file) and not is_held(file / "below" / "a file")
 
 
 def test_waiting_for_a_lock_ends_with_its_holder(tmp_path: Path, holder: Other) -> None:
