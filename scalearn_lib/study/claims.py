@@ -12,13 +12,15 @@ from scipy.stats import binomtest, t
 from ..methods import get_method
 from .probing import load_pairs
 from .published import published
-from .tables import suite_results
+from .tables import suite_results, versions
 
 VARIANTS = ("scalearn_uniform", "scalearn_pp", "scalearn_uniform_pp")
 CONSTRAINED = ("scalearn_mean", "scalearn_softmax")
 SHOTS = (4, 16, 32, 100)
 LEVEL = 0.95
 """Level of the confidence intervals."""
+
+UNDECIDED, OPPOSITE = "undecided: the interval reaches both sides", "the opposite is seen"
 
 
 @dataclass(frozen=True)
@@ -31,7 +33,7 @@ class Verdict:
             where results are missing.
         effect, low, high: mean and 95 % interval, in points (score times 100); of the claim on pairs a share.
         seeds, tasks: how many it rests on.
-        note: why, in a few words.
+        note: why, in a few words; and which versions of code and data it rests on, if several.
     """
 
     claim: str
@@ -58,7 +60,8 @@ def claims(output: Path, suite: str, encoder: str, budget: str, source_tasks: st
     results = suite_results(output, suite, encoder=encoder, budget=budget, overrides="{}")
     results = results[results["source_tasks"].isin(["", source_tasks])]
     two_stage = results["method"].map(lambda name: get_method(name).two_stage)
-    results = results[~two_stage | (results["source_tasks"] == source_tasks)]
+    results = results[~two_stage | (results["source_tasks"] == source_tasks)].copy()
+    results["version"] = versions(results)
     full = results[results["k"].isna()]
     margin = largest_published_loss()
     rows = [
@@ -94,7 +97,8 @@ def better(results: pd.DataFrame, method: str, other: str, claim: str, margin: f
     mean, error = by_seed.mean(), by_seed.sem()
     low, high = (mean, mean) if error == 0 else t.interval(LEVEL, len(by_seed) - 1, mean, error)
     holds = low > -margin
-    note = "" if holds else "undecided: the interval reaches both sides" if high > -margin else "the opposite is seen"
+    reason = "" if holds else UNDECIDED if high > -margin else OPPOSITE
+    note = _with_versions(reason, results.loc[results["method"].isin([method, other]), "version"])
     tasks, seeds = difference.shape[1], len(by_seed)
     return Verdict(claim, "holds" if holds else "does not", mean, low, high, seeds, tasks, note)
 
@@ -113,12 +117,17 @@ def pairs_seldom_sum_to_one(pairs: pd.DataFrame) -> Verdict:
     sums = np.isclose(best["omega_target"] + best["omega_partner"], 1.0)
     interval = binomtest(int(sums.sum()), len(sums)).proportion_ci(LEVEL)
     holds = interval.high < 0.5
-    note = (
-        "" if holds else "undecided: the interval reaches both sides" if interval.low < 0.5 else "the opposite is seen"
-    )
+    note = _with_versions("" if holds else UNDECIDED if interval.low < 0.5 else OPPOSITE, pairs["code"])
     seeds, tasks = pairs["seed"].nunique(), pairs["target"].nunique()
     verdict = "holds" if holds else "does not"
     return Verdict(claim, verdict, sums.mean(), interval.low, interval.high, seeds, tasks, note)
+
+
+def _with_versions(reason: str, made_by: pd.Series) -> str:
+    """A note's reason, and what the results were made from where they were not all made from the same."""
+    several = sorted(made_by.unique())
+    mixed = [f"mixes versions: {', '.join(several)}"] if len(several) > 1 else []
+    return "; ".join([reason] * bool(reason) + mixed)
 
 
 def largest_published_loss() -> float:

@@ -31,7 +31,7 @@ from ..tasks.splits import few_shot
 from .joint import train_jointly
 from .locks import sole_maker
 from .parallel import agreed, is_first, processes
-from .result import check_files, new_folder, provenance, read_result, write_result
+from .result import check_files, code_label, new_folder, provenance, read_result, write_result
 from .run import WEIGHTS, Run
 from .training import Diverged, train
 from .versions import UNKNOWN, code_version, data_version
@@ -103,7 +103,8 @@ def _stored(run: Run, folder: Path, say: bool = False) -> dict[str, object] | No
 def execute_all(runs: Iterable[Run], output: Path | None = None) -> list[dict[str, object]]:
     """Execute many runs, with a progress bar over all of them; failed runs are reported and left out.
 
-    Source adapters come first, so that the bar counts every run once.
+    Source adapters come first, so that the bar counts every run once. Stored results of another version of the code
+    are kept; where versions differ, a line says so.
     """
     gc.freeze()  # each run ends in a search for garbage, which need not go through all imported modules again
     wanted = list(dict.fromkeys(runs))
@@ -114,9 +115,17 @@ def execute_all(runs: Iterable[Run], output: Path | None = None) -> list[dict[st
             results[run] = execute(run, output)
         except RunFailed as error:
             tqdm.write(str(error), file=sys.stderr)
+    made_by = sorted({code_label(result) for result in results.values()})
+    if len(made_by) > 1:
+        tqdm.write(
+            f"These results were made by different code ({', '.join(made_by)}), so differences between them may have "
+            "other causes than the methods; another output folder gets results of one version.",
+            file=sys.stderr,
+        )
     return [results[run] for run in wanted if run in results]
 
 
+@torch.inference_mode(False)  # else the shared encoder would be of tensors that never learn again
 def load_trained(run: Run, output: Path | None = None) -> nn.Module:
     """Return the trained model of `run`, in evaluation mode; the run is executed first if need be.
 
@@ -133,6 +142,8 @@ def load_trained(run: Run, output: Path | None = None) -> nn.Module:
     return model.eval()
 
 
+@torch.inference_mode(False)
+@torch.enable_grad()  # whoever asks for a result within `torch.no_grad()` may be the first to ask
 def _make(run: Run, folder: Path, sources: dict[str, Path], versions: dict[str, object]) -> dict[str, object]:
     started = time.perf_counter()
     transformers.utils.logging.set_verbosity_error()

@@ -23,6 +23,7 @@ from ..tasks.metrics import score
 from .execution import at_most, encoded
 from .features import scaled_features, with_fixed_coefficients
 from .run import slug
+from .versions import PROBING, UNKNOWN, code_version
 
 ROWS = {"paper": (None, None, None), "quick": (200, 100, 300), "smoke": (16, 8, 16)}
 """Training, validation and test examples at most that a budget probes with; `None` means all."""
@@ -163,13 +164,15 @@ def _losses(task: Task, logits: Tensor, labels: Tensor) -> Tensor:
 def store_pairs(pairs: pd.DataFrame, output: Path, suite: str, encoder: str, budget: str) -> Path:
     """Store the probes of pairs of source adapters, the target's own and a partner's, for `load_pairs`.
 
+    The version of the code is stored with them.
+
     Args:
         pairs: what `probe` returned for two sources, the target's own first.
     """
     file = pairs_file(output, suite, encoder, budget, *pairs.columns[:2])
     file.parent.mkdir(parents=True, exist_ok=True)
     temporary = file.with_suffix(".tmp")
-    pairs.to_csv(temporary, index=False)
+    pairs.assign(code=code_version(PROBING)).to_csv(temporary, index=False)
     temporary.replace(file)
     return file
 
@@ -180,11 +183,17 @@ def pairs_file(output: Path, suite: str, encoder: str, budget: str, target: str,
 
 
 def load_pairs(output: Path, suite: str, encoder: str, budget: str) -> pd.DataFrame:
-    """Return all stored probes of pairs: `target`, `partner`, `omega_target`, `omega_partner`, `seed`, `score`."""
-    frames = [pd.DataFrame(columns=["target", "partner", "omega_target", "omega_partner", "seed", "score"])]
+    """Return all stored probes of pairs.
+
+    Columns: `target`, `partner`, `omega_target`, `omega_partner`, `seed`, `score`, and `code`, the version they were
+    made by.
+    """
+    frames = [pd.DataFrame(columns=["target", "partner", "omega_target", "omega_partner", "seed", "score", "code"])]
     for file in sorted((output / "probing" / suite / slug(encoder) / budget).glob("*.csv")):
         frame = pd.read_csv(file)
         target, partner = frame.columns[:2]
         names = {target: "omega_target", partner: "omega_partner"}
+        if "code" not in frame:
+            frame["code"] = UNKNOWN  # the first files lack it
         frames.append(frame.rename(columns=names).assign(target=target, partner=partner)[frames[0].columns])
     return pd.concat(frames[1:] or frames, ignore_index=True)

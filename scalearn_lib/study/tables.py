@@ -39,7 +39,7 @@ def scores(output: Path, suite: str, **where: object) -> pd.DataFrame:
     """Return mean, standard deviation and number of seeds per method, source tasks and task, one row each (tidy).
 
     Columns: `method`, `source_tasks` ("" for all of the suite), `task`, `mean`, `std` (NaN for one seed), `seeds` (how
-    many), `seed_values` (which), `transfer_parameters`, `versions` (of code and data, see `_versions`). Scores are on
+    many), `seed_values` (which), `transfer_parameters`, `versions` (of code and data, see `versions`). Scores are on
     test, in the task's primary metric, times 100.
 
     Args:
@@ -47,7 +47,7 @@ def scores(output: Path, suite: str, **where: object) -> pd.DataFrame:
     """
     results = suite_results(output, suite, **where)
     results["score"] *= 100
-    results["version"] = _versions(results)
+    results["version"] = versions(results)
     grouped = results.groupby(["method", "source_tasks", "task"], sort=False)
     summary = grouped.agg(
         mean=("score", "mean"),
@@ -60,7 +60,7 @@ def scores(output: Path, suite: str, **where: object) -> pd.DataFrame:
     return summary.reset_index()
 
 
-def _versions(results: pd.DataFrame) -> pd.Series:
+def versions(results: pd.DataFrame) -> pd.Series:
     """What each result was made from: its code, and its data where results of the same task have different ones.
 
     The data of source adapters are told where results with the same source tasks have different ones.

@@ -26,15 +26,18 @@ BEARING = (
 )
 """The sources that bear on the numbers of a run."""
 
+PROBING = (*BEARING, "study/features.py", "study/probing.py")
+"""The sources that bear on the scores of probing heads."""
+
 UNKNOWN = "unknown"
 """What stands for the version of results that were stored before versions were."""
 
 
 @functools.cache
-def code_version() -> str:
+def code_version(bearing: tuple[str, ...] = BEARING) -> str:
     """A fingerprint of the sources that bear on numbers; comments, docstrings and layout do not count."""
     digest = hashlib.sha256()
-    for pattern in BEARING:
+    for pattern in bearing:
         for file in sorted(PACKAGE.glob(pattern)):
             digest.update(f"{file.relative_to(PACKAGE).as_posix()}\n{_essence(file.read_text())}\n".encode())
     return digest.hexdigest()[:12]

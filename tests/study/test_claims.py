@@ -10,6 +10,7 @@ import pytest
 
 from scalearn_lib.study.claims import claims, largest_published_loss, pairs_seldom_sum_to_one
 from scalearn_lib.study.probing import load_pairs, store_pairs
+from scalearn_lib.study.versions import PROBING, code_version
 
 from .stored import store
 
@@ -73,6 +74,28 @@ def test_other_source_tasks_are_another_method(tmp_path: Path) -> None:
 
 def test_the_margin_is_the_paper_s_own_largest_loss() -> None:
     assert largest_published_loss() == pytest.approx(75.55 - 74.20)
+
+
+def test_a_verdict_says_which_versions_it_mixes(tmp_path: Path) -> None:
+    for seed, method in product(range(2), ("adapter", "scalearn", "adapter_fusion")):
+        code = "bbbb" if method == "adapter_fusion" else "aaaa"
+        store(tmp_path, "toy_topic", method, seed, 0.5 + 0.1 * (method == "scalearn"), made_from={"code": code})
+    frame = verdicts(tmp_path)
+    assert frame.loc["ScaLearn beats single adapters on average", "note"] == ""
+    assert frame.loc["ScaLearn beats AdapterFusion on average", "note"] == "mixes versions: aaaa, bbbb"
+
+
+def test_pairs_tell_which_code_made_them(tmp_path: Path) -> None:
+    for partner in ("toy_pair", "toy_score"):
+        rows = [(a, b, 0, a + b) for a, b in product((0.0, 1.0), repeat=2)]
+        stored = pd.DataFrame(rows, columns=["toy_topic", partner, "seed", "score"])
+        file = store_pairs(stored, tmp_path, "toy", "tiny", "smoke")
+    pairs = load_pairs(tmp_path, "toy", "tiny", "smoke")
+    assert set(pairs["code"]) == {code_version(PROBING)} and code_version(PROBING) != code_version()
+    assert "versions" not in pairs_seldom_sum_to_one(pairs).note
+    pd.read_csv(file).drop(columns="code").to_csv(file, index=False)  # as the first ones were
+    note = pairs_seldom_sum_to_one(load_pairs(tmp_path, "toy", "tiny", "smoke")).note
+    assert note.endswith(f"mixes versions: {code_version(PROBING)}, unknown")
 
 
 def test_best_pairs(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from scalearn_lib.errors import UserError
 from scalearn_lib.methods import METHODS
 from scalearn_lib.methods.soup import AdapterSoup
 from scalearn_lib.study import Run, RunFailed, execute, execute_all, load_results, load_trained
+from scalearn_lib.study.versions import code_version
 from scalearn_lib.tasks.encoders import encoder_dir, load_tokenizer
 
 from ..tasks.mirror import write_mirror
@@ -139,6 +140,15 @@ print([name for name in METHODS if not torch.equal(found[name], expected[name])]
     assert done.stdout.strip() == "[]", done.stderr
 
 
+def test_a_model_can_be_asked_for_where_nothing_may_learn(tmp_path: Path) -> None:
+    with torch.inference_mode():
+        model = load_trained(replace(ADAPTER, method="scalearn"), tmp_path)
+        assert load_trained(ADAPTER, tmp_path) is not model
+    assert not any(parameter.is_inference() for parameter in model.parameters())
+    with torch.no_grad():
+        assert execute(replace(ADAPTER, method="full"), tmp_path)["status"] == "ok"
+
+
 def test_transfer_parameters_are_those_of_the_formulas(shared: Path) -> None:
     sources, layers, width = 4, 2, 32
     expected = {
@@ -204,6 +214,14 @@ def test_many_runs_go_on_after_a_failure(tmp_path: Path, capsys) -> None:
     results = execute_all([wild, ADAPTER], tmp_path)
     assert [r["run"] for r in results] == [ADAPTER.spec()]
     assert "failed" in capsys.readouterr().err
+
+
+def test_results_of_different_code_are_not_mixed_without_a_word(tmp_path: Path, capsys) -> None:
+    execute_all([ADAPTER], tmp_path)
+    assert "different code" not in capsys.readouterr().err
+    store(tmp_path, "toy_pair", "adapter", 0, 0.5, made_from={"code": "aaaa"})
+    execute_all([ADAPTER, replace(ADAPTER, task="toy_pair")], tmp_path)
+    assert f"made by different code ({', '.join(sorted([code_version(), 'aaaa']))})" in capsys.readouterr().err
 
 
 def test_an_interrupted_run_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
