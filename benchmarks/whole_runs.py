@@ -26,7 +26,13 @@ from scalearn_lib.study import Run, execute, execute_all
 
 METHODS = ("scalearn", "scalearn_uniform", "scalearn_pp", "scalearn_uniform_pp")
 OUTCOME = ("test", "validation", "selected_step", "steps", "history")
-STARTED = """
+TOGETHER = """
+import json, sys
+from scalearn_lib.study import Run, execute_all
+from pathlib import Path
+execute_all([Run(**spec) for spec in json.loads(sys.argv[1])], Path(sys.argv[2]))
+"""
+ALONE = """
 import json, sys, time
 began = time.perf_counter()
 from scalearn_lib.study import Run, execute
@@ -42,18 +48,28 @@ print(json.dumps([imported - began, data - imported, time.perf_counter() - data]
 """
 
 
-def alone(run: Run, output: Path, threads: int) -> tuple[float, list[float]]:
-    """Carry a run out in a process of its own; return its seconds, and those of import, data and run."""
-    spec = {key: value for key, value in run.spec().items() if key != "overrides"}
+def process(script: str, what: object, output: Path, threads: int) -> tuple[float, str]:
+    """Run a script in a process of its own; return its seconds, start included, and what it printed."""
     began = time.perf_counter()
     done = subprocess.run(
-        [sys.executable, "-c", STARTED, json.dumps(spec), str(output)],
+        [sys.executable, "-c", script, json.dumps(what), str(output)],
         check=True,
         capture_output=True,
         text=True,
         env={**os.environ, "OMP_NUM_THREADS": str(threads)},
     )
-    return time.perf_counter() - began, json.loads(done.stdout.splitlines()[-1])
+    return time.perf_counter() - began, done.stdout
+
+
+def plain(run: Run) -> dict[str, object]:
+    """What `Run` is made of."""
+    return {key: value for key, value in run.spec().items() if key != "overrides"}
+
+
+def alone(run: Run, output: Path, threads: int) -> tuple[float, list[float]]:
+    """Carry a run out in a process of its own; return its seconds, and those of import, data and run."""
+    seconds, printed = process(ALONE, plain(run), output, threads)
+    return seconds, json.loads(printed.splitlines()[-1])
 
 
 def main() -> None:
@@ -85,9 +101,7 @@ def figures(arguments, scratch: Path) -> None:
     sample = [runs[int(i)] for i in np.linspace(0, len(runs) - 1, min(arguments.sample, len(runs))).round()]
     half = len(sample) // 2
     processes = [alone(run, apart, arguments.threads) for run in sample[:half]]  # half before, half after
-    began = time.perf_counter()
-    results = execute_all(runs, together)
-    one_process = time.perf_counter() - began + float(np.median([p[1][0] for p in processes]))  # and its imports
+    one_process, _ = process(TOGETHER, [plain(run) for run in runs], together, arguments.threads)
     processes += [alone(run, apart, arguments.threads) for run in sample[half:]]
     for run in sample:
         ours, theirs = execute(run, together), execute(run, apart)
@@ -97,13 +111,22 @@ def figures(arguments, scratch: Path) -> None:
 
     each = float(np.median([whole for whole, _ in processes]))
     imports, data, run = np.median([parts for _, parts in processes], axis=0)
-    steps = {part: float(np.median([r["seconds"][part] for r in results])) for part in ("train", "test", "total")}
+    lone, later = (
+        {part: float(np.median([execute(r, output)["seconds"][part] for r in some])) for part in ("train", "test")}
+        for output, some in ((apart, sample), (together, runs))
+    )
     parts = {
         "start of Python and imports": each - data - run,
         "reading and tokenising": data,
-        "training, evaluation included": steps["train"],
-        "scoring on test": steps["test"],
-        "model, adapters, storing": steps["total"] - steps["train"] - steps["test"],
+        "training, evaluation included": lone["train"],
+        "scoring on test": lone["test"],
+        "model, adapters, storing": run - lone["train"] - lone["test"],
+    }
+    marginal = (one_process - (each - run)) / len(runs)
+    in_grid = {
+        "training, evaluation included": later["train"],
+        "scoring on test": later["test"],
+        "model, adapters, storing": marginal - later["train"] - later["test"],
     }
     whole = pd.DataFrame({"seconds": parts}).round(2)
     whole["share"] = (whole["seconds"] / whole["seconds"].sum()).round(3)
@@ -112,10 +135,14 @@ def figures(arguments, scratch: Path) -> None:
     targets = {f"{len(runs)} processes / one process": (ratio, ">=", 3.0)}
     raw = {
         "processes": [{"seconds": whole, "import": p[0], "data": p[1], "run": p[2]} for whole, p in processes],
-        "runs in one process": [r["seconds"] for r in results],
+        "runs in one process": [execute(run, together)["seconds"] for run in runs],
         "equal bit for bit": [str(run) for run in sample],
     }
-    tables = {"one run in a process of its own": whole, f"{len(runs)} runs": grid}
+    tables = {
+        "one run in a process of its own": whole,
+        f"one of {len(runs)} runs in one process": pd.DataFrame({"seconds": in_grid}).round(2),
+        f"{len(runs)} runs": grid,
+    }
     title = f"{len(runs)} short runs in one process are {ratio:.2f} times faster than {len(runs)} processes"
     figure = measure.bars(parts, title, "seconds of a run in a process of its own")
     measure.report(arguments, tables, measure.verdicts(targets), raw, figure)

@@ -115,7 +115,7 @@ def _count(text: str) -> int:
 
 def _common(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--encoder", default="minilm", help="minilm, tiny, a hub id or a folder (default: minilm)")
-    parser.add_argument("--budget", default="quick", help="paper, quick or smoke (default: quick)")
+    parser.add_argument("--budget", default="quick", help="paper, medium, quick or smoke (default: quick)")
     parser.add_argument(
         "--sampling",
         default="resampled",

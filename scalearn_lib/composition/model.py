@@ -216,8 +216,11 @@ class ScaLearnModelMixin:
 
     def get_fusion_regularization_loss(self) -> Tensor | None:
         """Return AdapterFusion's penalty plus ScaLearn's over all ω that learn; `AdapterTrainer` adds it each step."""
-        terms = [super().get_fusion_regularization_loss()]
-        for module in self.base_model.modules():
+        configs = [as_scalearn(self.adapters_config.get_fusion(name)[0]) for name in self.adapters_config.fusions]
+        terms = [super().get_fusion_regularization_loss()] if any(c is None for c in configs) else []
+        # Walking over all modules costs a small step a percent, so it is done only where some ω has a penalty.
+        penalised = any(config is not None and config.regularization for config in configs)
+        for module in self.base_model.modules() if penalised else ():
             if isinstance(module, ScaLearnLayer) and module.owner is module and module.config.regularization:
                 if module.omega.requires_grad:
                     terms.append(module.penalty())

@@ -39,7 +39,8 @@ class KeptStack:
     """
 
     def __init__(self) -> None:
-        self._of: list[tuple[Tensor, int, int]] = []  # holding the parameters keeps their addresses theirs
+        # Each parameter, its memory (held, so that no other can come to lie at its address) and its version.
+        self._of: list[tuple[Tensor, Tensor, int]] = []
         self._dtype: torch.dtype | None = None
         self._stack: Stacked | None = None
 
@@ -61,13 +62,13 @@ class KeptStack:
                 down, down_bias, up, up_bias = stack_projections(adapters)
                 self._stack = Stacked(down.to(dtype), down_bias.to(dtype), up, up_bias)
             self._dtype = dtype
-            self._of = [(p, p.data_ptr(), p._version) for p in parameters]
+            self._of = [(p, p.detach(), p._version) for p in parameters]
         return self._stack
 
     def _same(self, parameters: list[Tensor]) -> bool:
         return len(parameters) == len(self._of) and all(
-            p is kept and p.data_ptr() == address and p._version == version
-            for p, (kept, address, version) in zip(parameters, self._of, strict=True)
+            p is kept and p.data_ptr() == memory.data_ptr() and p._version == version
+            for p, (kept, memory, version) in zip(parameters, self._of, strict=True)
         )
 
     def __deepcopy__(self, memo: dict) -> KeptStack:

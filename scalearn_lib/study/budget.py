@@ -1,4 +1,4 @@
-"""How long a run may train and how its best state is selected: the published settings, and two shorter ones."""
+"""How long a run may train and how its best state is selected: the published settings, and three shorter ones."""
 
 from __future__ import annotations
 

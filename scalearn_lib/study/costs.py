@@ -13,6 +13,7 @@ from ..methods import METHODS
 from ..tasks import get_task
 from .budget import NO_LIMIT
 from .pairs import Probe
+from .probing import ROWS
 from .result import load_results
 from .run import Run
 
@@ -126,7 +127,7 @@ def _work(item: Run | Probe, rates: dict[str, float]) -> float:
     weights = encoder_weights(item.encoder)
     if isinstance(item, Probe):
         # Forward passes alone are a third of training; every row is encoded for each pair of strengths.
-        rows = _size(item.suite, item.target)
+        rows = min(_size(item.suite, item.target), ROWS[item.budget][0] or NO_LIMIT)
         return len(item.grid) ** 2 * rows * _tokens(item.suite, item.target) * rates[""] * weights / 3
     budget = item.settings()
     names = [(task.suite, task.name) for task in item.tasks()]

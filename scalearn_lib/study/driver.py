@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.util
 import json
 import os
 import signal
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
@@ -14,7 +14,17 @@ from types import FrameType
 from ..errors import UserError
 from .costs import estimate
 from .devices import visible_gpus
-from .grid import DRIVER_LOCK, JOBS, Job, all_items, forget_failures, make_jobs, remaining, write_plan
+from .grid import (
+    DRIVER_LOCK,
+    Job,
+    all_items,
+    forget_failures,
+    log_file,
+    make_jobs,
+    remaining,
+    state,
+    write_plan,
+)
 from .locks import locked
 from .studyfile import KINDS, Study
 
@@ -83,9 +93,7 @@ def run_grid(
         if not left:
             print("Everything is there.")
             return True
-        forget_failures(left, output)
         resources = {"gpu": 1} if executor == "local" and gpus else {}
-        plan = write_plan(study, left, output, resources)
         options = ["--workflow-profile", "none", "--profile", str(profile.resolve()), "--executor", executor]
         if executor == "local":
             at_once = jobs or len(gpus) or max(1, (os.cpu_count() or 2) // 2)
@@ -93,16 +101,47 @@ def run_grid(
             options += ["--resources", f"gpu={min(len(gpus), at_once)}"] if gpus else []
         elif jobs:
             options += ["--jobs", str(jobs)]
-        began = time.time()
-        logs = [output / JOBS / study.name / f"{job.name}.ipynb" for job in left]
-        if not _snakemake(plan, output, options):
-            if not any(log.exists() and log.stat().st_mtime >= began for log in logs):
-                raise UserError("Snakemake did not start any job; what it says above names the reason.")
+        _make(study, left, output, resources, options)
+        kept = kept_waiting(study, left, output)
+        if kept:
+            print(
+                f"Now {sum(len(job.items) for job in kept)} runs that a failure elsewhere had kept waiting.", flush=True
+            )
+            _make(study, kept, output, resources, options)
         left = remaining(every, output)
     missing = sum(len(job.items) for job in left)
     if missing:
         print(f"{missing} runs are not complete; `scalearn status` names what failed, the same command goes on.")
     return not missing
+
+
+def _make(
+    study: Study, jobs: Sequence[Job], output: Path, resources: dict[str, object], options: Sequence[str]
+) -> None:
+    """Have Snakemake carry jobs out.
+
+    Raises:
+        UserError: it did not start any.
+    """
+    forget_failures(jobs, output)
+    done = _snakemake(write_plan(study, jobs, output, resources), output, options)
+    if not done and not any(log_file(study.name, job, output).exists() for job in jobs):
+        raise UserError("Snakemake did not start any job; what it says above names the reason.")
+
+
+def kept_waiting(study: Study, jobs: Sequence[Job], output: Path) -> list[Job]:
+    """What did not start because a job before it failed, although the source adapters that it needs are there now.
+
+    Snakemake takes a job with one failed run for a failed job, and starts nothing that needs any of its results.
+    """
+    there = functools.cache(lambda source: state(source, output) == "complete")
+    kept = []
+    for job in jobs:
+        if not log_file(study.name, job, output).exists():
+            ready = tuple(item for item in job.items if all(there(source) for source in item.sources().values()))
+            ready = tuple(item for item in ready if state(item, output) != "complete")
+            kept += [Job(job.kind, job.name, ready)] if ready else []
+    return kept
 
 
 def _profile(executor: str, profile: Path | None) -> Path:

@@ -67,14 +67,18 @@ def execute(run: Run, output: Path | None = None) -> dict[str, object]:
 
 
 def source_versions(made: Mapping[str, dict[str, object]]) -> dict[str, object]:
-    """What a result tells of its source adapters: versions of their code, and one fingerprint for all their data."""
+    """What a result tells of its source adapters: versions of their code, and fingerprints of data and weights."""
     if not made:
         return {}
-    data = json.dumps({task: result.get("data", UNKNOWN) for task, result in made.items()}, sort_keys=True)
     return {
         "source_code": sorted({result.get("code", UNKNOWN) for result in made.values()}),
-        "source_data": hashlib.sha256(data.encode()).hexdigest()[:12],
+        "source_data": _fingerprint({task: result.get("data", UNKNOWN) for task, result in made.items()}),
+        "source_weights": {task: _fingerprint(result["files"]) for task, result in made.items()},
     }
+
+
+def _fingerprint(of: object) -> str:
+    return hashlib.sha256(json.dumps(of, sort_keys=True).encode()).hexdigest()[:12]
 
 
 def _stored(run: Run, folder: Path, say: bool = False) -> dict[str, object] | None:
@@ -92,12 +96,18 @@ def _stored(run: Run, folder: Path, say: bool = False) -> dict[str, object] | No
         if say:
             tqdm.write(f"Made again: {damage}.", file=sys.stderr)
         return None
-    if result["run"]["encoder"] != run.encoder:
-        raise UserError(
-            f"{folder} holds the result of the encoder '{result['run']['encoder']}', not of '{run.encoder}': "
-            "rename one of them, or use another output folder."
-        )
+    check_encoder(run, folder, result)
     return result
+
+
+def check_encoder(run: Run, folder: Path, result: Mapping[str, object]) -> None:
+    """Raise `UserError` if a folder's result is that of another encoder, whose name gives the same folder."""
+    other = result["run"]["encoder"]
+    if other != run.encoder:
+        raise UserError(
+            f"{folder} holds the result of the encoder '{other}', not of '{run.encoder}': rename one of them, or use "
+            "another output folder."
+        )
 
 
 def execute_all(runs: Iterable[Run], output: Path | None = None) -> list[dict[str, object]]:
@@ -106,15 +116,23 @@ def execute_all(runs: Iterable[Run], output: Path | None = None) -> list[dict[st
     Source adapters come first, so that the bar counts every run once. Stored results of another version of the code
     are kept; where versions differ, a line says so.
     """
-    gc.freeze()  # each run ends in a search for garbage, which need not go through all imported modules again
     wanted = list(dict.fromkeys(runs))
     every = list(dict.fromkeys([source for run in wanted for source in run.sources().values()] + wanted))
     results = {}
-    for run in tqdm(every, desc="runs", unit="run", disable=None):
-        try:
-            results[run] = execute(run, output)
-        except RunFailed as error:
-            tqdm.write(str(error), file=sys.stderr)
+    gc.collect()
+    gc.freeze()  # each run ends in a search for garbage, which need not go through all imported modules again
+    try:
+        for run in tqdm(every, desc="runs", unit="run", disable=None):
+            lacking = [str(source) for source in run.sources().values() if source not in results]
+            if lacking:
+                tqdm.write(f"{run} is left out: {lacking[0]} failed, on which it builds.", file=sys.stderr)
+                continue
+            try:
+                results[run] = execute(run, output)
+            except RunFailed as error:
+                tqdm.write(str(error), file=sys.stderr)
+    finally:
+        gc.unfreeze()
     made_by = sorted({code_label(result) for result in results.values()})
     if len(made_by) > 1:
         tqdm.write(
@@ -130,10 +148,17 @@ def load_trained(run: Run, output: Path | None = None) -> nn.Module:
     """Return the trained model of `run`, in evaluation mode; the run is executed first if need be.
 
     Raises:
-        RunFailed, UserError: as `execute`.
+        RunFailed, UserError: as `execute`; or a source adapter is not the one that the run was made with.
     """
     output = output or output_dir()
-    execute(run, output)
+    result = execute(run, output)
+    for name, source in run.sources().items():
+        now, then = _fingerprint(execute(source, output)["files"]), result.get("source_weights", {}).get(name)
+        if then not in (None, now):  # the first results do not tell
+            raise UserError(
+                f"{run} was made with another source adapter '{name}' than the one in {source.folder(output)}; "
+                f"remove {run.folder(output)} to make it again."
+            )
     method, tasks = get_method(run.method), run.tasks()
     model = load_model(run.encoder)
     method.prepare(model, tasks, {name: source.weights(output) for name, source in run.sources().items()})

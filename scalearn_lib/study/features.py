@@ -25,6 +25,8 @@ from ..tasks.encoding import EVALUATION_BATCH, collator
 def with_fixed_coefficients(encoder: str, sources: Mapping[str, Path]) -> tuple[nn.Module, ScaLearn]:
     """Return a frozen encoder with source adapters under fixed coefficients, all 1 at first, and their active block.
 
+    The encoder lies on the GPU where there is one.
+
     Args:
         encoder: name of the encoder.
         sources: folders of the source adapters by name.
@@ -33,7 +35,7 @@ def with_fixed_coefficients(encoder: str, sources: Mapping[str, Path]) -> tuple[
     init(model)
     load_sources(model, sources)
     model.add_adapter_fusion(block, ScaLearnConfig(fixed=[1.0] * len(sources)), set_active=True)
-    return model, block
+    return model.to("cuda" if torch.cuda.is_available() else "cpu"), block
 
 
 @torch.no_grad()

@@ -44,8 +44,8 @@ MAIN = ("adapter", "adapter_fusion", "scalearn", "scalearn_uniform", "scalearn_p
 def method_colors() -> dict[str, tuple[float, float, float]]:
     """One colour per method's title, the same in every figure; the main ones have those told apart best."""
     names = [*MAIN, *(name for name in METHODS if name not in MAIN)]
-    palette = [*sns.color_palette("colorblind", 10), *sns.color_palette("dark", 10)]
-    return {METHODS[name].title: color for name, color in zip(names, palette, strict=False)}
+    palette = [color for name in ("colorblind", "dark", "pastel") for color in sns.color_palette(name, 10)]
+    return {METHODS[name].title: color for name, color in zip(names, palette[: len(names)], strict=True)}
 
 
 def source_scores(scores: pd.DataFrame, title: str) -> Figure:
@@ -98,7 +98,7 @@ def scaling_curve(probes: pd.DataFrame, metric: str, title: str) -> Figure:
 
 
 def pair_heatmap(probes: pd.DataFrame, first: str, second: str, metric: str, title: str) -> Figure:
-    """Score for each pair of coefficients on two source adapters; the best pair is framed, the line ω1 + ω2 = 1 drawn.
+    """Score for each pair of coefficients on two source adapters; the best pair is framed.
 
     Args:
         probes: columns `first`, `second` and `score`, one row per seed.
@@ -115,11 +115,11 @@ def pair_heatmap(probes: pd.DataFrame, first: str, second: str, metric: str, tit
 
 
 def omega_heatmap(omega: xr.DataArray, title: str) -> Figure:
-    """Learned coefficients per layer and source, averaged over the hidden dimensions."""
+    """Coefficients per layer and source, averaged over the hidden dimensions; white is 2/T, where ScaLearn starts."""
     mean = omega.mean("hidden").transpose("layer", "source").to_pandas()
     figure, axes = plt.subplots(figsize=(max(5, 0.75 * mean.shape[1] + 2), 0.45 * mean.shape[0] + 1.6))
-    center = 2 / mean.shape[1]  # where they started
-    label = {"label": "mean ω (white: start)"}
+    center = 2 / mean.shape[1]
+    label = {"label": "mean ω (white: 2/T)"}
     sns.heatmap(mean, annot=True, fmt=".2f", cmap="vlag", center=center, cbar_kws=label, ax=axes, annot_kws={"size": 8})
     axes.set(title=title, xlabel="source adapter", ylabel="layer")
     axes.tick_params(axis="y", rotation=0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import hashlib
 import json
 import os
 import traceback
@@ -13,7 +14,7 @@ from pathlib import Path
 from ..errors import UserError, unknown
 from ..methods import get_method
 from .costs import estimate
-from .execution import RunFailed, execute
+from .execution import RunFailed, check_encoder, execute
 from .locks import acquire, release, run_lock
 from .pairs import Probe, execute_probe
 from .result import RESULT, read_result
@@ -25,6 +26,9 @@ JOBS = "jobs"
 
 WAITING = "-waiting"
 """End of the name of a job that was split from another because its source adapters were not there yet."""
+
+LONGEST = 180
+"""Characters of a job's name at most, without what is added to it: file systems take 255."""
 
 DRIVER_LOCK = ".driver.lock"
 """Below the output folder: whoever drives a grid there holds its lock."""
@@ -103,11 +107,19 @@ def _alike(one: Item, other: Item) -> bool:
 
 
 def _job(kind: str, items: Sequence[Item]) -> Job:
-    """A job, named by its first item and, if it has more, how many."""
+    """A job, named by its first item and, if it has more, how many. A name that is too long for a file is cut."""
     first = items[0]
     path = first.folder(Path()) if isinstance(first, Run) else first.file(Path()).with_suffix("")
     more = f"-and-{len(items) - 1}-more" if len(items) > 1 else ""
-    return Job(kind, f"{kind}/{slug(path.as_posix())}{more}", tuple(items))
+    name = slug(path.as_posix())
+    if len(name) > LONGEST:
+        name = f"{name[:LONGEST]}-{hashlib.sha256(name.encode()).hexdigest()[:12]}"
+    return Job(kind, f"{kind}/{name}{more}", tuple(items))
+
+
+def log_file(study: str, job: Job, output: Path) -> Path:
+    """Where the executed notebook of a job lies."""
+    return output / JOBS / study / f"{job.name}.ipynb"
 
 
 def result_file(item: Item, output: Path) -> Path:
@@ -116,7 +128,13 @@ def result_file(item: Item, output: Path) -> Path:
 
 
 def state(item: Item, output: Path) -> str:
-    """ "complete", "failed" (a stored failure, made again when asked for again) or "missing" (or damaged)."""
+    """ "complete", "failed" (a stored failure, made again when asked for again) or "missing" (or visibly damaged).
+
+    That weights are as they were written is not looked at here, but by whoever reads them.
+
+    Raises:
+        UserError: the folder has a result of another encoder.
+    """
     file = result_file(item, output)
     if isinstance(item, Probe):
         return "complete" if item.is_stored(output) else "missing"
@@ -124,6 +142,8 @@ def state(item: Item, output: Path) -> str:
         result = read_result(file.parent)
     except ValueError:
         return "missing"
+    if result is not None:
+        check_encoder(item, file.parent, result)
     if result is None or not all((item.weights(output) / name).exists() for name in result["files"]):
         return "missing"
     return "complete" if result["status"] == "ok" else "failed"
@@ -165,7 +185,7 @@ def forget_failures(jobs: Sequence[Job], output: Path) -> None:
 
 
 def write_plan(study: Study, jobs: Sequence[Job], output: Path, resources: dict[str, object]) -> Path:
-    """Write the jobs for `workflow/Snakefile` and the notebook, and return the file.
+    """Write the jobs for `workflow/Snakefile` and the notebook, and return the file; remove these jobs' old logs.
 
     The plan is written once, before anything runs: every process of the grid, on whatever machine, sees the same jobs
     whatever is finished or edited meanwhile. Paths of results are relative to the output folder.
@@ -177,6 +197,7 @@ def write_plan(study: Study, jobs: Sequence[Job], output: Path, resources: dict[
     """
     entries = []
     for job in jobs:
+        log_file(study.name, job, output).unlink(missing_ok=True)
         needs = dict.fromkeys(s for item in job.items for s in item.sources().values())
         entries.append(
             {
@@ -185,7 +206,7 @@ def write_plan(study: Study, jobs: Sequence[Job], output: Path, resources: dict[
                 "items": [_plain(item) for item in job.items],
                 "inputs": [result_file(source, Path()).as_posix() for source in needs],
                 "outputs": [result_file(item, Path()).as_posix() for item in job.items],
-                "log": f"{JOBS}/{study.name}/{job.name}.ipynb",
+                "log": log_file(study.name, job, Path()).as_posix(),
                 "resources": resources | dict(study.resources.get(job.kind, {})),
             }
         )

@@ -34,7 +34,8 @@ def locked(file: Path, otherwise: str | None = None) -> Iterator[None]:
     except OSError as error:
         raise UserError(f"Cannot write to {file.parent}: {error.strerror}; choose another output folder.") from error
     if descriptor is None:
-        raise UserError(otherwise.replace("{holder}", file.read_text() or "another process"))
+        holder = file.read_text() if file.exists() else ""
+        raise UserError(otherwise.replace("{holder}", holder or "another process"))
     try:
         yield
     finally:

@@ -183,9 +183,7 @@ def _drop_progress_bars(executed: Path) -> None:
     notebook = nbformat.read(executed, as_version=4)
     for cell in notebook.cells:
         if cell.cell_type == "code":
-            cell.outputs = [
-                o for o in cell.outputs if "application/vnd.jupyter.widget-view+json" not in o.get("data", {})
-            ]
+            cell.outputs = [o for o in cell.outputs if WIDGET not in o.get("data", {})]
     temporary = executed.with_suffix(".tmp")
     nbformat.write(notebook, temporary)
     temporary.replace(executed)

@@ -6,12 +6,10 @@ from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
 
-import pandas as pd
-
 from ..tasks import get_task
 from .execution import execute
 from .locks import sole_maker
-from .probing import pairs_file, probe, probing_data, store_pairs
+from .probing import pairs_file, probe, probing_data, read_pairs, store_pairs
 from .run import Run
 
 GRID = (0.0, 0.1, 0.3, 0.5, 0.7, 0.9, 1.0)
@@ -51,27 +49,25 @@ class Probe:
         return pairs_file(output, self.suite, self.encoder, self.budget, self.target, self.partner)
 
     def is_stored(self, output: Path) -> bool:
-        """Whether the table is there, with just these strengths and heads."""
-        try:
-            stored = pd.read_csv(self.file(output))
-            there = {tuple(row) for row in stored[[self.target, self.partner, "seed"]].to_numpy().tolist()}
-        except (FileNotFoundError, KeyError, ValueError):  # pandas' errors of parsing are ValueErrors
+        """Whether the table is there and has all of these strengths and heads."""
+        stored = read_pairs(self.file(output))
+        if stored is None:
             return False
-        return there == set(product(self.grid, self.grid, self.heads))
+        there = {tuple(row) for row in stored[[self.target, self.partner, "seed"]].to_numpy().tolist()}
+        return there >= set(product(self.grid, self.grid, self.heads))
 
     def __str__(self) -> str:
         return f"{self.suite}/{self.target}+{self.partner} probing ({self.encoder}, {self.budget})"
 
 
 def execute_probe(wanted: Probe, output: Path) -> Path:
-    """Return the file of a probe: the stored one, or one made now; one with other strengths or heads is replaced.
+    """Return the file of a probe: the stored one, or one that this probe is added to now.
 
     Raises:
         UserError: as `execute`, for the source adapters.
     """
     file = wanted.file(output)
-    for source in wanted.sources().values():
-        execute(source, output)
+    made = {name: execute(source, output) for name, source in wanted.sources().items()}
     with sole_maker(file):
         if not wanted.is_stored(output):
             data = probing_data(wanted.suite, wanted.target, wanted.encoder, wanted.budget)
@@ -79,5 +75,5 @@ def execute_probe(wanted: Probe, output: Path) -> Path:
             settings = list(product(wanted.grid, repeat=2))
             target = get_task(wanted.suite, wanted.target)
             scores = probe(target, data, wanted.encoder, folders, settings, wanted.heads)
-            store_pairs(scores, output, wanted.suite, wanted.encoder, wanted.budget)
+            store_pairs(scores, made, output, wanted.suite, wanted.encoder, wanted.budget)
     return file

@@ -20,12 +20,14 @@ from torch import Tensor
 from ..tasks import Task, get_task
 from ..tasks.encoders import load_tokenizer
 from ..tasks.metrics import score
-from .execution import at_most, encoded
+from .execution import at_most, encoded, source_versions
 from .features import scaled_features, with_fixed_coefficients
+from .locks import locked
+from .result import code_label
 from .run import slug
 from .versions import PROBING, UNKNOWN, code_version
 
-ROWS = {"paper": (None, None, None), "quick": (200, 100, 300), "smoke": (16, 8, 16)}
+ROWS = {"paper": (None, None, None), "medium": (1000, 300, 1000), "quick": (200, 100, 300), "smoke": (16, 8, 16)}
 """Training, validation and test examples at most that a budget probes with; `None` means all."""
 
 
@@ -36,6 +38,8 @@ def probing_data(suite: str, task: str, encoder: str, budget: str) -> dict[str, 
     return {split: at_most(data[split], size) for split, size in sizes}
 
 
+@torch.inference_mode(False)
+@torch.enable_grad()  # heads learn, wherever this is called
 def probe(
     task: Task,
     data: Mapping[str, Dataset],
@@ -161,20 +165,42 @@ def _losses(task: Task, logits: Tensor, labels: Tensor) -> Tensor:
     return F.cross_entropy(logits.flatten(0, 1), labels.flatten(), reduction="none").view(len(logits), -1).mean(1)
 
 
-def store_pairs(pairs: pd.DataFrame, output: Path, suite: str, encoder: str, budget: str) -> Path:
-    """Store the probes of pairs of source adapters, the target's own and a partner's, for `load_pairs`.
+def store_pairs(
+    pairs: pd.DataFrame, made: Mapping[str, dict[str, object]], output: Path, suite: str, encoder: str, budget: str
+) -> Path:
+    """Add probes of pairs of source adapters, the target's own and a partner's, to those stored for `load_pairs`.
 
-    The version of the code is stored with them.
+    Stored probes with the same strengths and head are replaced, others stay. The versions of the code and of the source
+    adapters' data are stored with them.
 
     Args:
         pairs: what `probe` returned for two sources, the target's own first.
+        made: the results of the source adapters' runs by task.
     """
     file = pairs_file(output, suite, encoder, budget, *pairs.columns[:2])
-    file.parent.mkdir(parents=True, exist_ok=True)
-    temporary = file.with_suffix(".tmp")
-    pairs.assign(code=code_version(PROBING)).to_csv(temporary, index=False)
-    temporary.replace(file)
+    about = source_versions(made)
+    pairs = pairs.assign(code=code_label({"code": code_version(PROBING)} | about), data=about["source_data"])
+    keys = [*pairs.columns[:2], "seed"]
+    with locked(file.with_suffix(".lock")):
+        every = [read_pairs(file), pairs]
+        pairs = pd.concat([frame for frame in every if frame is not None]).drop_duplicates(keys, keep="last")
+        temporary = file.with_suffix(".tmp")
+        pairs.sort_values(keys).to_csv(temporary, index=False)
+        temporary.replace(file)
     return file
+
+
+def read_pairs(file: Path) -> pd.DataFrame | None:
+    """A file of `store_pairs`; `None` where there is none, or a damaged one."""
+    try:
+        pairs = pd.read_csv(file)
+    except (FileNotFoundError, ValueError):  # pandas' errors of parsing are ValueErrors
+        return None
+    if not {"seed", "score"} <= set(pairs.columns[2:]):
+        return None
+    for column in {"code", "data"} - set(pairs):  # the first files lack them
+        pairs[column] = UNKNOWN
+    return pairs
 
 
 def pairs_file(output: Path, suite: str, encoder: str, budget: str, target: str, partner: str) -> Path:
@@ -185,15 +211,17 @@ def pairs_file(output: Path, suite: str, encoder: str, budget: str, target: str,
 def load_pairs(output: Path, suite: str, encoder: str, budget: str) -> pd.DataFrame:
     """Return all stored probes of pairs.
 
-    Columns: `target`, `partner`, `omega_target`, `omega_partner`, `seed`, `score`, and `code`, the version they were
-    made by.
+    Columns: `target`, `partner`, `omega_target`, `omega_partner`, `seed`, `score`, and `code` and `data`, the versions
+    that they were made by and from. Damaged files are named in a line and left out.
     """
-    frames = [pd.DataFrame(columns=["target", "partner", "omega_target", "omega_partner", "seed", "score", "code"])]
+    columns = "target partner omega_target omega_partner seed score code data".split()
+    frames = [pd.DataFrame(columns=columns)]
     for file in sorted((output / "probing" / suite / slug(encoder) / budget).glob("*.csv")):
-        frame = pd.read_csv(file)
+        frame = read_pairs(file)
+        if frame is None:
+            print(f"Left out: {file} is no table of probes; remove it and probe again.")
+            continue
         target, partner = frame.columns[:2]
         names = {target: "omega_target", partner: "omega_partner"}
-        if "code" not in frame:
-            frame["code"] = UNKNOWN  # the first files lack it
-        frames.append(frame.rename(columns=names).assign(target=target, partner=partner)[frames[0].columns])
+        frames.append(frame.rename(columns=names).assign(target=target, partner=partner)[columns])
     return pd.concat(frames[1:] or frames, ignore_index=True)

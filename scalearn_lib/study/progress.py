@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from .costs import estimate
-from .grid import DRIVER_LOCK, JOBS, WAITING, Item, Job, all_items, make_jobs, result_file, state
+from .grid import DRIVER_LOCK, WAITING, Item, Job, all_items, log_file, make_jobs, result_file, state
 from .locks import is_held, run_lock
 from .pairs import Probe
 from .result import load_results, read_result
@@ -56,15 +57,16 @@ def _failures(jobs: Sequence[Job], study: str, states: dict[Item, str], output: 
     driven = is_held(output / DRIVER_LOCK)
     for job in jobs:
         at_work = driven or any(states[item] == "running" for item in job.items)
-        logs = [output / JOBS / study / f"{job.name}{part}.ipynb" for part in (WAITING, "")]
-        log = next((log for log in logs if log.exists()), logs[-1])
         missing = [item for item in job.items if states[item] in ("missing", "failed")]
-        error = notebook_error(log, at_work) if missing else None
+        parts = [log_file(study, part, output) for part in (job, replace(job, name=job.name + WAITING))]
+        logs = [log for log in parts if log.exists()] or parts[:1]
         for item in missing:
             if states[item] == "failed":
-                yield f"  {item}: {_told(item, output)}\n    log: {log}"
-        if error and not all(states[item] == "failed" for item in missing):
-            yield f"  {job.name}: {error}\n    log: {log}"
+                yield f"  {item}: {_told(item, output)}\n    log: {' or '.join(map(str, logs))}"
+        for log in logs if any(states[item] == "missing" for item in missing) else ():
+            error = notebook_error(log, at_work)
+            if error:
+                yield f"  {job.name}: {error}\n    log: {log}"
 
 
 def _told(item: Item, output: Path) -> str:

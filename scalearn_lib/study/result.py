@@ -129,7 +129,7 @@ def load_results(output: Path, **where: object) -> pd.DataFrame:
         except ValueError as error:
             print(f"Left out: {error}; run it again.")
             continue
-        if result["status"] != "ok":
+        if result is None or result["status"] != "ok":  # none: removed since it was listed
             continue
         row = {"sampling": "resampled", "source_tasks": None} | result["run"]  # the first results had neither field
         if row["method"] not in METHODS:
@@ -164,7 +164,7 @@ def code_label(result: dict[str, object]) -> str:
     code = result.get("code", UNKNOWN)
     older = [version for version in result.get("source_code", ()) if version != code]
     number = result.get("processes", 1)  # more of them draw other dropout masks
-    return code + (f" on {' and '.join(older)}" if older else "") + (f", {number} processes" if number > 1 else "")
+    return code + (f" on {' and '.join(older)}" if older else "") + (f" in {number} processes" if number > 1 else "")
 
 
 @functools.cache
@@ -172,7 +172,7 @@ def provenance() -> dict[str, object]:
     """Versions, machine and commit, for `result.json`; the commit is `None` outside a git checkout."""
     packages = ("torch", "transformers", "adapters", "datasets", "numpy")
     versions = {name: importlib.metadata.version(name) for name in packages}
-    here = Path(__file__).parent
+    here = Path(__file__).parents[1]
     git = functools.partial(subprocess.run, cwd=here, capture_output=True, text=True)
     try:
         commit = git(["git", "rev-parse", "HEAD"]).stdout.strip() or None

@@ -27,7 +27,7 @@ class Run:
         encoder: "minilm", "tiny", a hub id or a folder.
         seed: seed of the initial values, the data order and the k-shot draw.
         k: number of training examples of a few-shot run; `None` means the whole training split.
-        budget: "paper", "quick" or "smoke".
+        budget: "paper", "medium", "quick" or "smoke".
         overrides: settings of the budget to change, a mapping (kept as sorted pairs).
         sampling: how the examples of a few-shot run are drawn, one of `SAMPLINGS`.
         source_tasks: the source tasks of a two-stage method, or the tasks of a joint one; `None` means all of the
@@ -53,7 +53,8 @@ class Run:
 
     def __post_init__(self) -> None:
         task, method = get_task(self.suite, self.task), get_method(self.method)
-        normal = {"overrides": tuple(sorted(dict(self.overrides).items())), "source_tasks": self._source_tasks()}
+        normal = {"encoder": self.encoder.rstrip("/") or self.encoder}  # one folder, one name
+        normal |= {"overrides": tuple(sorted(dict(self.overrides).items())), "source_tasks": self._source_tasks()}
         if self.sampling not in SAMPLINGS:
             raise unknown("sampling", self.sampling, SAMPLINGS)
         if self.k is None:

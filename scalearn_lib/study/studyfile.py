@@ -18,7 +18,6 @@ from ..tasks import get_suite, get_task
 from ..tasks.splits import SAMPLINGS
 from .budget import BUDGETS
 from .pairs import GRID, HEADS, Probe
-from .probing import ROWS
 from .run import Run, slug
 
 GRID_KEYS = "suite encoder budget methods targets seeds k sampling sources settings probing".split()
@@ -197,9 +196,8 @@ class _Reader:
             self.fail(entry, "needs either the key 'methods' or the key 'probing'")
         (suite,), budget = self.texts([grid["suite"]], place("suite"), get_suite), grid["budget"]
         tasks = [task.name for task in get_suite(suite).tasks]
-        budgets = ROWS if "probing" in grid else BUDGETS
-        if not isinstance(budget, str) or budget not in budgets:
-            self.fail(place("budget"), f"is wrong: {unknown('budget', budget, budgets)}")
+        if not isinstance(budget, str) or budget not in BUDGETS:
+            self.fail(place("budget"), f"is wrong: {unknown('budget', budget, BUDGETS)}")
         encoders = self.texts(grid["encoder"], place("encoder"), _encoder)
         targets = tasks
         if grid.get("targets", "all") != "all":
@@ -230,7 +228,8 @@ class _Reader:
         where = place("settings") if settings else place("methods")
         for encoder, method, k in itertools.product(encoders, methods, shots or [None]):
             joint = get_method(method).joint
-            for task in (sources or tasks)[:1] if joint else targets:
+            first = [task for task in tasks if task in (sources or tasks)][:1]  # a joint run's name for all its tasks
+            for task in first if joint else targets:
                 seeds = range(self.seeds(suite, task, joint, k)) if chosen == "paper" else chosen
                 runs += [self.checked(where, run, encoder, method, task, k, seed) for seed in seeds]
         return runs

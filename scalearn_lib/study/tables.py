@@ -35,6 +35,23 @@ def suite_results(output: Path, suite: str, **where: object) -> pd.DataFrame:
     return results[(results["suite"] == suite) | pd.Series(alone, results.index, dtype=bool)].reset_index(drop=True)
 
 
+def source_tasks_compared(results: pd.DataFrame) -> str:
+    """Source tasks of the two-stage results that a comparison should be about, with blanks between.
+
+    All of the suite ("") where some results have them, otherwise those that most results have.
+    """
+    two_stage = results["method"].map(lambda name: get_method(name).two_stage).astype(bool)
+    counts = results.loc[two_stage, "source_tasks"].value_counts()
+    return "" if counts.empty or "" in counts else str(counts.idxmax())
+
+
+def with_source_tasks(results: pd.DataFrame, source_tasks: str) -> pd.DataFrame:
+    """The two-stage results that have these source tasks, the joint ones of these or all tasks, and all others."""
+    two_stage = results["method"].map(lambda name: get_method(name).two_stage).astype(bool)
+    fits = (results["source_tasks"] == source_tasks) | (~two_stage & (results["source_tasks"] == ""))
+    return results[fits].copy()
+
+
 def scores(output: Path, suite: str, **where: object) -> pd.DataFrame:
     """Return mean, standard deviation and number of seeds per method, source tasks and task, one row each (tidy).
 
@@ -66,9 +83,12 @@ def versions(results: pd.DataFrame) -> pd.Series:
     The data of source adapters are told where results with the same source tasks have different ones.
     """
     version = results["code"]
-    for column, title, same in (("data", "data", "task"), ("source_data", "sources' data", "source_tasks")):
+    for column, title, same in (
+        ("data", "data", ["task"]),  # whatever the suite: they share tasks
+        ("source_data", "sources' data", ["suite", "source_tasks"]),
+    ):
         known = results[column].where(results[column] != UNKNOWN)
-        several = known.groupby([results["suite"], results[same]]).transform("nunique") > 1
+        several = known.groupby([results[name] for name in same]).transform("nunique") > 1
         version = version + (f" {title} " + results[column]).where(several & known.notna(), "")
     return version
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import functools
 import hashlib
+from fnmatch import fnmatch
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +30,9 @@ BEARING = (
 PROBING = (*BEARING, "study/features.py", "study/probing.py")
 """The sources that bear on the scores of probing heads."""
 
+SOURCES = {file.relative_to(PACKAGE).as_posix(): file.read_text() for file in sorted(PACKAGE.rglob("*.py"))}
+"""The package's sources as they were imported: editing them later does not change what a running process computes."""
+
 UNKNOWN = "unknown"
 """What stands for the version of results that were stored before versions were."""
 
@@ -38,8 +42,9 @@ def code_version(bearing: tuple[str, ...] = BEARING) -> str:
     """A fingerprint of the sources that bear on numbers; comments, docstrings and layout do not count."""
     digest = hashlib.sha256()
     for pattern in bearing:
-        for file in sorted(PACKAGE.glob(pattern)):
-            digest.update(f"{file.relative_to(PACKAGE).as_posix()}\n{_essence(file.read_text())}\n".encode())
+        for name, text in SOURCES.items():
+            if fnmatch(name, pattern):
+                digest.update(f"{name}\n{_essence(text)}\n".encode())
     return digest.hexdigest()[:12]
 
 

@@ -100,6 +100,16 @@ def test_a_changed_source_is_seen(change: Callable[[nn.Module], None]) -> None:
     torch.testing.assert_close(after, by_loop(model), rtol=1e-5, atol=1e-5)
 
 
+def test_weights_that_went_away_and_others_that_came_to_their_address_are_seen() -> None:
+    model = ready()
+    weight, kept = up_weight(model), up_weight(model).detach().clone()
+    for factor in range(2, 20):
+        logits(model)
+        weight.data = torch.empty(0)  # offloaded; the allocator may give the same memory again
+        weight.data = kept * factor
+        torch.testing.assert_close(logits(model), by_loop(model), rtol=1e-5, atol=1e-5)
+
+
 @pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
 def test_another_dtype_is_seen(dtype: torch.dtype) -> None:
     model = ready()

@@ -76,6 +76,10 @@ def test_the_margin_is_the_paper_s_own_largest_loss() -> None:
     assert largest_published_loss() == pytest.approx(75.55 - 74.20)
 
 
+MADE = {task: {"code": "aaaa", "data": task, "files": {}} for task in ("toy_topic", "toy_pair")}
+"""Results of source adapters, as far as probes look at them."""
+
+
 def test_a_verdict_says_which_versions_it_mixes(tmp_path: Path) -> None:
     for seed, method in product(range(2), ("adapter", "scalearn", "adapter_fusion")):
         code = "bbbb" if method == "adapter_fusion" else "aaaa"
@@ -89,20 +93,50 @@ def test_pairs_tell_which_code_made_them(tmp_path: Path) -> None:
     for partner in ("toy_pair", "toy_score"):
         rows = [(a, b, 0, a + b) for a, b in product((0.0, 1.0), repeat=2)]
         stored = pd.DataFrame(rows, columns=["toy_topic", partner, "seed", "score"])
-        file = store_pairs(stored, tmp_path, "toy", "tiny", "smoke")
+        file = store_pairs(stored, MADE, tmp_path, "toy", "tiny", "smoke")
     pairs = load_pairs(tmp_path, "toy", "tiny", "smoke")
-    assert set(pairs["code"]) == {code_version(PROBING)} and code_version(PROBING) != code_version()
+    ours = f"{code_version(PROBING)} on aaaa"
+    assert set(pairs["code"]) == {ours} and code_version(PROBING) != code_version()
     assert "versions" not in pairs_seldom_sum_to_one(pairs).note
-    pd.read_csv(file).drop(columns="code").to_csv(file, index=False)  # as the first ones were
+    pd.read_csv(file).drop(columns=["code", "data"]).to_csv(file, index=False)  # as the first ones were
     note = pairs_seldom_sum_to_one(load_pairs(tmp_path, "toy", "tiny", "smoke")).note
-    assert note.endswith(f"mixes versions: {code_version(PROBING)}, unknown")
+    assert note.endswith(f"mixes versions: {ours}, unknown")
+
+
+def test_probes_are_added_to_those_that_are_stored(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    def stored(strengths: tuple[float, ...], heads: tuple[int, ...], score: float, data: str) -> pd.DataFrame:
+        rows = [(a, b, seed, score) for a, b in product(strengths, repeat=2) for seed in heads]
+        made = {"toy_topic": MADE["toy_topic"] | {"data": data}, "toy_pair": MADE["toy_pair"]}
+        frame = pd.DataFrame(rows, columns=["toy_topic", "toy_pair", "seed", "score"])
+        file = store_pairs(frame, made, tmp_path, "toy", "tiny", "smoke")
+        return file, load_pairs(tmp_path, "toy", "tiny", "smoke")
+
+    file, _ = stored((0.0, 1.0), (0, 1), 0.5, "d1")
+    _, pairs = stored((0.0, 0.5), (1,), 0.75, "d1")
+    assert len(pairs) == 4 * 2 + 3 and not pairs.duplicated(["omega_target", "omega_partner", "seed"]).any()
+    both = pairs.set_index(["omega_target", "omega_partner", "seed"])["score"]
+    assert both[0, 0, 0] == 0.5 and both[0, 0, 1] == both[0.5, 0.5, 1] == 0.75 and both[1, 1, 1] == 0.5
+    _, pairs = stored((0.0, 0.5), (1,), 0.75, "d2")
+    assert "mixes versions" in pairs_seldom_sum_to_one(pairs).note
+    file.write_text("half of a tab")
+    assert load_pairs(tmp_path, "toy", "tiny", "smoke").empty
+    assert f"Left out: {file} is no table of probes" in capsys.readouterr().out
+    assert len(stored((0.0,), (0,), 0.5, "d1")[1]) == 1
+
+
+def test_ties_speak_against_the_claim_on_pairs(tmp_path: Path) -> None:
+    rows = [(a, b, seed, 0.5) for a, b in product((0.0, 0.5, 1.0), repeat=2) for seed in range(4)]
+    frame = pd.DataFrame(rows, columns=["cb", "mnli", "seed", "score"])
+    store_pairs(frame, MADE, tmp_path, "superglue", "tiny", "smoke")
+    verdict = pairs_seldom_sum_to_one(load_pairs(tmp_path, "superglue", "tiny", "smoke"))
+    assert (verdict.effect, verdict.verdict) == (1.0, "does not") and verdict.note.endswith("33% by chance")
 
 
 def test_best_pairs(tmp_path: Path) -> None:
     def stored(partner: str, best: tuple[float, float]) -> None:
         rows = [(a, b, seed, float((a, b) == best)) for a, b in product((0.0, 0.5, 1.0), repeat=2) for seed in range(4)]
         store_pairs(
-            pd.DataFrame(rows, columns=["cb", partner, "seed", "score"]), tmp_path, "superglue", "tiny", "smoke"
+            pd.DataFrame(rows, columns=["cb", partner, "seed", "score"]), MADE, tmp_path, "superglue", "tiny", "smoke"
         )
 
     stored("mnli", (1.0, 0.5))

@@ -15,11 +15,12 @@ from scalearn_lib.cli import main
 from scalearn_lib.errors import UserError
 from scalearn_lib.study import driver, load_results
 from scalearn_lib.study.driver import run_grid
-from scalearn_lib.study.grid import DRIVER_LOCK
+from scalearn_lib.study.grid import DRIVER_LOCK, planned
 from scalearn_lib.study.locks import acquire, locked
 from scalearn_lib.study.studyfile import read_study
 
 from .processes import Other
+from .stored import store
 
 TEXT = """
 suite: toy
@@ -101,6 +102,42 @@ def test_two_drivers_on_one_folder_are_refused(study: Path, tmp_path: Path) -> N
     other.kill()
     with locked(lock, "still held"):  # a killed driver holds nothing
         pass
+
+
+def test_what_a_failure_elsewhere_kept_waiting_is_made_by_the_same_call(
+    study: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    study.write_text(
+        "suite: toy\nencoder: tiny\nbudget: smoke\nseeds: [0]\nmethods: [scalearn]\ntargets: [toy_topic]\ngrids:\n"
+        "  - {sources: [toy_pair, toy_score]}\n  - {sources: [toy_topic, toy_polarity]}\n"
+    )
+    wanted, output, passes = read_study(study), tmp_path / "outputs", []
+
+    def snakemake(plan: Path, output: Path, options: list[str]) -> bool:
+        """As Snakemake would, with a source adapter that fails: its whole job has failed then."""
+        jobs = {job["name"]: job for job in json.loads(plan.read_text())["jobs"]}
+        passes.append([job["kind"] for job in jobs.values()])
+        for name, job in jobs.items():
+            if job["kind"] == "transfer" and len(passes) == 1:
+                continue
+            (output / job["log"]).parent.mkdir(parents=True, exist_ok=True)
+            (output / job["log"]).write_text("{}")
+            for item in planned(plan, name):
+                if item.task != "toy_pair":
+                    store(output, item.task, item.method, item.seed, 0.5, source_tasks=item.source_tasks)
+        return len(passes) > 1
+
+    monkeypatch.setattr(driver, "_snakemake", snakemake)
+    assert not run_grid(wanted, output)
+    assert passes == [["source", "transfer", "transfer"], ["transfer"]]
+    shown = capsys.readouterr().out
+    assert "Now 1 runs that a failure elsewhere had kept waiting" in shown and "2 runs are not complete" in shown
+
+
+def test_snakemake_that_starts_nothing_is_an_error(study: Path, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(driver, "_snakemake", lambda plan, output, options: False)
+    with pytest.raises(UserError, match="Snakemake did not start any job"):
+        run_grid(read_study(study), tmp_path / "outputs")
 
 
 def test_what_a_grid_needs_is_named(study: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import json
+import shutil
 import subprocess
 import sys
+import weakref
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,7 +19,8 @@ from scalearn_lib import scaling_coefficients
 from scalearn_lib.errors import UserError
 from scalearn_lib.methods import METHODS
 from scalearn_lib.methods.soup import AdapterSoup
-from scalearn_lib.study import Run, RunFailed, execute, execute_all, load_results, load_trained
+from scalearn_lib.study import Run, RunFailed, execute, execute_all, execution, load_results, load_trained
+from scalearn_lib.study.grid import state
 from scalearn_lib.study.versions import code_version
 from scalearn_lib.tasks.encoders import encoder_dir, load_tokenizer
 
@@ -195,8 +199,23 @@ def test_the_result_of_another_encoder_in_the_same_folder_is_refused(tmp_path: P
     stored = json.loads((folder / "result.json").read_text())
     stored["run"]["encoder"] = "./tiny"
     (folder / "result.json").write_text(json.dumps(stored))
-    with pytest.raises(UserError, match="holds the result of the encoder './tiny', not of 'tiny': rename one"):
-        execute(ADAPTER, tmp_path)
+    for use in (execute, state):
+        with pytest.raises(UserError, match="holds the result of the encoder './tiny', not of 'tiny': rename one"):
+            use(ADAPTER, tmp_path)
+
+
+def test_a_trained_model_is_not_put_together_with_other_source_adapters(tmp_path: Path) -> None:
+    run = replace(ADAPTER, method="scalearn")
+    load_trained(run, tmp_path)
+    source = replace(ADAPTER, task="toy_pair")
+    shutil.rmtree(source.folder(tmp_path))
+    longer = execute(replace(source, overrides={"max_steps": 3}), tmp_path)  # as if the code had changed
+    made = replace(source, overrides={"max_steps": 3}).folder(tmp_path)
+    (made / "result.json").write_text(json.dumps(longer | {"run": source.spec()}))
+    made.rename(source.folder(tmp_path))
+    assert execute(run, tmp_path)["status"] == "ok"
+    with pytest.raises(UserError, match="was made with another source adapter 'toy_pair' than the one in"):
+        load_trained(run, tmp_path)
 
 
 def test_nan_loss_is_stored_as_failed_and_enters_no_table(tmp_path: Path) -> None:
@@ -222,6 +241,32 @@ def test_results_of_different_code_are_not_mixed_without_a_word(tmp_path: Path, 
     store(tmp_path, "toy_pair", "adapter", 0, 0.5, made_from={"code": "aaaa"})
     execute_all([ADAPTER, replace(ADAPTER, task="toy_pair")], tmp_path)
     assert f"made by different code ({', '.join(sorted([code_version(), 'aaaa']))})" in capsys.readouterr().err
+
+
+def test_a_failing_source_adapter_is_tried_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys) -> None:
+    tried = []
+
+    def failing(run: Run, output: Path) -> dict:
+        tried.append(run)
+        if run.task == "toy_pair":
+            raise RunFailed(f"{run} failed: no reason.")
+        return {"run": run.spec()}
+
+    monkeypatch.setattr("scalearn_lib.study.execution.execute", failing)
+    runs = [replace(ADAPTER, method="scalearn", seed=seed) for seed in range(3)]
+    assert [result["run"] for result in execute_all([*runs, ADAPTER], tmp_path)] == [ADAPTER.spec()]
+    assert len(tried) == 4 and sum(run.task == "toy_pair" for run in tried) == 1
+    assert capsys.readouterr().err.count("is left out: toy/toy_pair adapter seed 0 (tiny, smoke) failed") == 3
+
+
+def test_models_do_not_stay_in_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    models = weakref.WeakSet()
+    load = execution.load_model
+    monkeypatch.setattr(execution, "load_model", lambda name: models.add(model := load(name)) or model)
+    for seed in range(3):
+        execute_all([replace(ADAPTER, seed=seed)], tmp_path)
+    gc.collect()
+    assert not models
 
 
 def test_an_interrupted_run_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,6 +15,7 @@ from scalearn_lib.study.grid import (
     all_items,
     carry_out,
     forget_failures,
+    log_file,
     make_jobs,
     planned,
     remaining,
@@ -99,6 +100,12 @@ def test_a_job_is_split_where_some_of_its_runs_wait_for_a_source_adapter(tmp_pat
     assert ready.items == (runs[0],) and set(waiting.items) == set(runs[1:])
 
 
+def test_a_name_too_long_for_a_file_is_cut_and_stays_its_own() -> None:
+    long = [replace(ADAPTER, encoder="e" * 200, seed=seed, overrides={"max_steps": 4}) for seed in range(2)]
+    jobs = [job for run in long for job in make_jobs(study(run))]
+    assert len({job.name for job in jobs}) == 2 and all(len(Path(job.name).name) < 220 for job in jobs)
+
+
 def test_a_result_without_its_weights_is_not_complete(tmp_path: Path) -> None:
     folder = store(tmp_path, "toy_topic", "adapter", 0, 0.5, made_from={"files": {"model.safetensors": "00"}})
     assert state(ADAPTER, tmp_path) == "missing"
@@ -119,6 +126,12 @@ def test_a_plan_has_the_results_of_sources_as_inputs(tmp_path: Path) -> None:
     assert set(outputs) > set(transfer["inputs"])
     for job in jobs:
         assert planned(plan, job.name) == list(job.items)
+    logs = [log_file("mine", job, tmp_path) for job in jobs]
+    for log in logs:
+        log.parent.mkdir(exist_ok=True)
+        log.write_text("")
+    write_plan(mixed(), jobs[1:], tmp_path, {})
+    assert [log.exists() for log in logs] == [True] + [False] * (len(jobs) - 1)  # old logs would tell of the past
     with pytest.raises(UserError, match="Unknown job 'transfr'"):
         planned(plan, "transfr")
     with pytest.raises(UserError, match="is no plan of jobs"):
@@ -174,8 +187,9 @@ def test_a_probe_is_made_once_with_all_pairs(tmp_path: Path) -> None:
     assert state(wanted, tmp_path) == "complete"
     for other in (replace(wanted, grid=(0.0, 0.5)), replace(wanted, heads=(0, 1, 2))):
         assert state(other, tmp_path) == "missing"
-    assert [how for _, _, how in carry_out([replace(wanted, heads=(0,))], tmp_path)] == ["made"]
-    assert len(file.read_text().splitlines()) == 1 + 4
+    assert [how for _, _, how in carry_out([replace(wanted, heads=(0,))], tmp_path)] == ["read"]
+    assert [how for _, _, how in carry_out([replace(wanted, grid=(1.0, 0.5), heads=(1,))], tmp_path)] == ["made"]
+    assert len(file.read_text().splitlines()) == 1 + 4 * 2 + 3 and state(wanted, tmp_path) == "complete"
     file.write_text("half of a tab")
     assert state(wanted, tmp_path) == "missing"
 
@@ -208,3 +222,6 @@ def test_status_counts_every_state_and_names_logs(tmp_path: Path) -> None:
     error = {"output_type": "error", "ename": "KeyboardInterrupt", "evalue": ""}
     log.write_text(json.dumps({"cells": [{"outputs": [error]}]}))
     assert "stopped by Ctrl-C" in "\n".join(status(mine, tmp_path)[1])
+    ended = {"cells": [], "metadata": {"papermill": {"end_time": "now"}}}
+    log.with_name(f"{log.stem}-waiting.ipynb").write_text(json.dumps(ended))
+    assert "stopped by Ctrl-C" in "\n".join(status(mine, tmp_path)[1])  # the good end of one does not hide the other's

@@ -31,6 +31,12 @@ def test_a_lock_has_one_holder_and_says_which(tmp_path: Path, holder: Other) -> 
         pass
 
 
+def test_a_lock_that_is_given_back_meanwhile_names_no_holder(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr("scalearn_lib.study.locks.acquire", lambda file, wait: None)
+    with pytest.raises(UserError, match="^Busy: another process.$"), locked(tmp_path / "x.lock", "Busy: {holder}."):
+        pass
+
+
 def test_a_killed_process_leaves_no_lock(tmp_path: Path, holder: Other) -> None:
     holder.kill()
     file = tmp_path / "x.lock"

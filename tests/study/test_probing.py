@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from scalearn_lib.study.probing import probe, probing_data, train_heads
+from scalearn_lib.study.budget import BUDGETS
+from scalearn_lib.study.probing import ROWS, probe, probing_data, train_heads
 from scalearn_lib.tasks import get_task
 
 from ..tasks.mirror import write_mirror
@@ -33,6 +34,10 @@ def test_heads_trained_together_equal_heads_trained_apart(name: str) -> None:
     assert not torch.equal(together["test"][:, 0], together["test"][:, 1])  # the seed does something
 
 
+def test_every_budget_says_how_many_rows_are_probed() -> None:
+    assert set(ROWS) == set(BUDGETS)
+
+
 def test_heads_learn_what_can_be_learned() -> None:
     task = get_task("toy", "toy_topic")
     generator = torch.Generator().manual_seed(0)
@@ -48,6 +53,7 @@ def test_heads_learn_what_can_be_learned() -> None:
     assert accuracy[0] == 1.0 and accuracy[1] < 0.7
 
 
+@torch.no_grad()  # whoever calls: heads learn
 def test_probe_gives_a_row_per_setting_and_seed(toy_adapters: dict[str, Path]) -> None:
     task = get_task("toy", "toy_topic")
     data = probing_data("toy", "toy_topic", "tiny", "smoke")

@@ -100,6 +100,11 @@ def test_source_tasks_and_sampling_name_the_folder_and_the_sources() -> None:
     assert few.sources()["toy_topic"].sampling == "official" and few.sources()["toy_pair"].sampling == "resampled"
 
 
+def test_a_folder_of_an_encoder_has_one_name() -> None:
+    run = Run("toy", "toy_topic", "adapter", "some/folder/")
+    assert run == Run("toy", "toy_topic", "adapter", "some/folder") and run.encoder == "some/folder"
+
+
 def test_equal_work_is_one_run() -> None:
     everything = tuple(task.name for task in get_suite("toy").tasks)
     assert replace(RUN, source_tasks=everything) == RUN == replace(RUN, sampling="official")

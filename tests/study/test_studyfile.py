@@ -47,6 +47,12 @@ def test_a_joint_method_is_one_run_per_seed_whatever_the_targets(tmp_path: Path)
     assert [(run.seed, run.source_tasks) for run in study.runs] == [(s, ("toy_pair", "toy_score")) for s in (0, 1)]
 
 
+def test_a_joint_run_is_one_whatever_the_order_of_its_tasks(tmp_path: Path) -> None:
+    entry = "  - {methods: adapter_m, seeds: [0], sources: "
+    text = HEAD + f"grids:\n{entry}[toy_pair, toy_score]}}\n{entry}[toy_score, toy_pair]}}\n"
+    assert len(read(tmp_path, text).runs) == 1
+
+
 def test_entries_of_grids_change_what_stands_above_them(tmp_path: Path) -> None:
     text = (
         HEAD
@@ -121,7 +127,6 @@ def test_probing_is_a_probe_per_target_but_the_partner(tmp_path: Path) -> None:
         (HEAD + "methods: [full]\nabout: &a [*a]\n", "has a value that cannot be read"),
         (HEAD + "probing: {partner: toy_pair, grid: [.nan, 1]}\n", "'grid' must be a list of different coefficients"),
         (HEAD + "probing: {partner: toy_pair}\ntargets: [toy_pair]\n", "asks for nothing"),
-        (HEAD.replace("smoke", "medium") + "probing: {partner: toy_pair}\n", "line 3: 'budget' is wrong"),
         (
             HEAD + "grids:\n  - probing: {partner: toy_pair}\n  - probing: {partner: toy_pair, heads: [0]}\n",
             "twice, with different strengths or heads",

@@ -8,9 +8,12 @@ import pandas as pd
 import pytest
 
 from scalearn_lib.errors import UserError
+from scalearn_lib.methods import METHODS
 from scalearn_lib.study import commands, comparison, load_results, scores, table
+from scalearn_lib.study.figures import method_colors
 from scalearn_lib.study.published import published
 from scalearn_lib.study.result import RESULT
+from scalearn_lib.study.tables import source_tasks_compared, with_source_tasks
 
 from .stored import store
 
@@ -62,6 +65,32 @@ def test_scores_are_tidy(tmp_path: Path) -> None:
     columns = "method source_tasks task mean std seeds seed_values transfer_parameters versions"
     assert list(summary.columns) == columns.split()
     assert summary.loc[0, "mean"] == 50.0 and pd.isna(summary.loc[0, "std"])
+
+
+def test_a_comparison_is_about_one_choice_of_source_tasks(tmp_path: Path) -> None:
+    some = ("toy_pair", "toy_score")
+    for seed in range(2):
+        store(tmp_path, "toy_topic", "scalearn", seed, 0.5, source_tasks=some)
+    store(tmp_path, "toy_topic", "adapter", 0, 0.5)
+    results = load_results(tmp_path)
+    assert source_tasks_compared(results) == " ".join(some)
+    store(tmp_path, "toy_topic", "scalearn", 0, 0.5)
+    results = load_results(tmp_path)
+    assert source_tasks_compared(results) == "" == source_tasks_compared(results[:0])
+    kept = with_source_tasks(results, "")
+    assert list(zip(kept["method"], kept["source_tasks"], strict=True)) == [("adapter", ""), ("scalearn", "")]
+    assert set(with_source_tasks(results, " ".join(some))["source_tasks"]) == {"", " ".join(some)}
+
+
+def test_a_result_that_vanishes_while_tables_are_made_is_left_out(tmp_path: Path, monkeypatch) -> None:
+    store(tmp_path, "toy_topic", "scalearn", 0, 0.5)
+    monkeypatch.setattr("scalearn_lib.study.result.read_result", lambda folder: None)
+    assert load_results(tmp_path).empty
+
+
+def test_every_method_has_a_colour_of_its_own() -> None:
+    colors = method_colors()
+    assert set(colors) == {method.title for method in METHODS.values()} and len(set(colors.values())) == len(METHODS)
 
 
 def test_no_results_is_an_error_with_a_remedy(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
@@ -14,21 +15,27 @@ from scalearn_lib.tasks import get_task
 from .stored import store
 
 
-def test_code_is_what_is_computed_not_how_it_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(versions, "PACKAGE", tmp_path)
-    (tmp_path / "methods").mkdir()
-    file = tmp_path / "methods" / "one.py"
+def test_code_is_what_is_computed_not_how_it_is_written(monkeypatch: pytest.MonkeyPatch) -> None:
     found = []
     for source in (
         'def f(x):\n    """Doc."""\n    return x + 1\n',
         "# comment\ndef f(x):\n    return (x +\n            1)\n",
         "def f(x):\n    return x + 2\n",
     ):
-        file.write_text(source)
+        monkeypatch.setattr(versions, "SOURCES", {"methods/one.py": source, "study/figures.py": str(len(found))})
         code_version.cache_clear()
         found.append(code_version())
     code_version.cache_clear()
     assert found[0] == found[1] != found[2]
+    monkeypatch.setattr(versions, "SOURCES", {})
+    nothing = code_version()
+    code_version.cache_clear()
+    assert nothing not in found
+
+
+def test_every_pattern_names_sources_that_are_there() -> None:
+    for pattern in versions.PROBING:
+        assert any(fnmatch(name, pattern) for name in versions.SOURCES), pattern
 
 
 def test_data_is_rows_in_their_order_however_they_are_stored() -> None:
@@ -82,3 +89,18 @@ def test_other_data_of_the_sources_are_another_version(tmp_path: Path) -> None:
     store(tmp_path, "toy_topic", "scalearn", 2, 0.5, made_from={"code": "aaaa", "source_data": "s2"})
     versions = table(tmp_path, "toy", "tiny", "smoke")["versions"]
     assert dict(versions) == {"ScaLearn": "aaaa sources' data s1, aaaa sources' data s2"}
+
+
+def test_a_task_has_one_version_of_its_data_in_all_suites(tmp_path: Path) -> None:
+    store(tmp_path, "cola", "adapter", 0, 0.5, suite="glue", made_from={"code": "aaaa", "data": "d1"})
+    store(tmp_path, "cola", "scalearn", 0, 0.5, suite="gsg", made_from={"code": "aaaa", "data": "d2"})
+    versions = table(tmp_path, "gsg", "tiny", "smoke")["versions"]
+    assert dict(versions) == {"adapter": "aaaa data d1", "ScaLearn": "aaaa data d2"}
+
+
+def test_results_of_several_processes_are_told_apart_from_those_of_one(tmp_path: Path) -> None:
+    for seed in range(2):
+        store(tmp_path, "toy_topic", "adapter", seed, 0.5, made_from={"code": "aaaa", "processes": 2})
+    assert "versions" not in table(tmp_path, "toy", "tiny", "smoke")
+    store(tmp_path, "toy_topic", "adapter", 2, 0.5, made_from={"code": "aaaa"})
+    assert dict(table(tmp_path, "toy", "tiny", "smoke")["versions"]) == {"adapter": "aaaa, aaaa in 2 processes"}
