@@ -20,6 +20,7 @@ import transformers
 from datasets import Dataset, DatasetDict
 from torch import nn
 from tqdm.auto import tqdm
+from transformers import PreTrainedTokenizerBase
 
 from ..errors import UserError
 from ..methods import get_method, trainable_parameters, transfer_parameters
@@ -197,7 +198,7 @@ def _make(run: Run, folder: Path, sources: dict[str, Path], versions: dict[str, 
             **({"processes": processes()} if processes() > 1 else {}),
         }
         try:
-            common = (load_tokenizer(run.encoder), budget, run.seed, str(run))
+            common = (_tokenizer(run.encoder), budget, run.seed, str(run))
             if method.joint:
                 by_name = {task.name: splits for task, splits in zip(tasks, data, strict=True)}
                 outcome, by_task = train_jointly(model, method, tasks, by_name, *common)
@@ -239,10 +240,15 @@ def _peak_memory() -> float:
     return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1)
 
 
+@functools.cache
+def _tokenizer(encoder: str) -> PreTrainedTokenizerBase:
+    return load_tokenizer(encoder)
+
+
 @functools.lru_cache(maxsize=16)
 def encoded(task: Task, encoder: str) -> DatasetDict:
     """The tokenised splits of a task, kept for the other runs of this process."""
-    tokenizer = load_tokenizer(encoder)
+    tokenizer = _tokenizer(encoder)
     return DatasetDict({split: encode(rows, task, tokenizer) for split, rows in task.load().items()})
 
 
