@@ -26,6 +26,7 @@ from .grid import (
     write_plan,
 )
 from .locks import locked
+from .progress import status
 from .studyfile import KINDS, Study
 
 WORKFLOW = Path(__file__).resolve().parents[2] / "workflow"
@@ -61,7 +62,7 @@ def run_grid(
     profile: Path | None = None,
     dry_run: bool = False,
 ) -> bool:
-    """Have Snakemake make what is missing of a study; print what there is to do before.
+    """Have Snakemake make what is missing of a study; print what there is to do before, and how it stands after.
 
     Args:
         study: the study.
@@ -104,15 +105,11 @@ def run_grid(
         _make(study, left, output, resources, options)
         kept = kept_waiting(study, left, output)
         if kept:
-            print(
-                f"Now {sum(len(job.items) for job in kept)} runs that a failure elsewhere had kept waiting.", flush=True
-            )
+            print(f"Kept waiting by a failure elsewhere: {sum(len(job.items) for job in kept)}; now these.", flush=True)
             _make(study, kept, output, resources, options)
-        left = remaining(every, output)
-    missing = sum(len(job.items) for job in left)
-    if missing:
-        print(f"{missing} runs are not complete; `scalearn status` names what failed, the same command goes on.")
-    return not missing
+    complete, lines = status(study, output)
+    print("\n".join(["", *lines, *([] if complete else ["", "The same command makes what is missing."])]))
+    return complete
 
 
 def _make(
