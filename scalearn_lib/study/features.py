@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+import functools
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +19,7 @@ from ..methods.fusion import load_sources
 from ..tasks import Task
 from ..tasks.encoders import load_model
 from ..tasks.encoding import EVALUATION_BATCH, collator
+from .sharing import each_once, modules_below
 
 
 def with_fixed_coefficients(encoder: str, sources: Mapping[str, Path]) -> tuple[nn.Module, ScaLearn]:
@@ -71,72 +71,18 @@ def scaled_features(
     features = torch.empty(len(settings), len(rows), *choices, model.config.hidden_size)
     order = np.argsort(rows["length"][:])[::-1]
     size = EVALUATION_BATCH.get(model.device.type, EVALUATION_BATCH["cpu"])
-    below: list[nn.Module] | None = None
+    below: dict[str, nn.Module] | None = None
     title = f"encoding {len(rows)} examples, {len(settings)} settings"
     for start in tqdm(range(0, len(rows), size), desc=title, leave=False, disable=None):
         batch = order[start : start + size]
         encoded = collate([inputs[int(row)] for row in batch])
         encoded = {name: encoded[name].flatten(0, -2).to(model.device) for name in names}
         if below is None:
-            below = modules_below(model, block, encoded)
-        with each_once(below):
+            below = modules_below(model, functools.partial(model.base_model, **encoded))
+        with each_once(below, {}):
             for number, value in enumerate(values):
                 for layer in layers:
                     layer.omega.copy_(value)
                 hidden = model.base_model(**encoded).last_hidden_state[:, 0].float().cpu()
                 features[number, batch.copy()] = hidden.view(len(batch), *features.shape[2:])
     return features
-
-
-@torch.no_grad()
-def modules_below(model: nn.Module, block: ScaLearn, inputs: dict[str, Tensor]) -> list[nn.Module]:
-    """Return the modules of an encoder that have done their work before the block's first transfer layer begins.
-
-    They are found in one forward pass; modules that it runs more than once, or that run by a `forward` of their own
-    instance, are left out.
-    """
-    first = transfer_layers(model, block)[0][1]
-    compose = first.bottleneck_layer_forward
-    done: list[nn.Module] = []
-    runs: Counter[nn.Module] = Counter()
-    reached = False
-
-    def begin(*arguments, **more) -> Tensor:
-        nonlocal reached
-        reached = True
-        return compose(*arguments, **more)
-
-    def ends(module: nn.Module, *_) -> None:
-        runs[module] += 1
-        if not reached:
-            done.append(module)
-
-    with ExitStack() as undo:
-        first.bottleneck_layer_forward = begin
-        undo.callback(delattr, first, "bottleneck_layer_forward")
-        for module in model.base_model.modules():
-            undo.callback(module.register_forward_hook(ends).remove)
-        model.base_model(**inputs)
-    return [module for module in done if runs[module] == 1 and "forward" not in vars(module)]
-
-
-@contextmanager
-def each_once(modules: Sequence[nn.Module]) -> Iterator[None]:
-    """Let each module compute once while the context lasts, and give that output again whenever it is called."""
-    outputs: dict[nn.Module, object] = {}
-
-    def remember(module: nn.Module, forward) -> None:
-        def once(*arguments, **more):
-            if module not in outputs:
-                outputs[module] = forward(*arguments, **more)
-            return outputs[module]
-
-        module.forward = once
-
-    for module in modules:
-        remember(module, module.forward)
-    try:
-        yield
-    finally:
-        for module in modules:
-            del module.forward

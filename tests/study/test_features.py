@@ -9,7 +9,7 @@ import torch
 from scalearn_lib import ScaLearn, ScaLearnConfig, init
 from scalearn_lib.methods.fusion import load_sources
 from scalearn_lib.study import Run, load_trained
-from scalearn_lib.study.features import each_once, modules_below, scaled_features, with_fixed_coefficients
+from scalearn_lib.study.features import scaled_features, with_fixed_coefficients
 from scalearn_lib.study.probing import probing_data
 from scalearn_lib.tasks import get_task
 from scalearn_lib.tasks.encoders import load_model, load_tokenizer
@@ -48,23 +48,3 @@ def test_features_at_one_are_those_of_the_trained_adapter(toy_adapters: dict[str
     features = scaled_features(model, block, [(1.0,)], TASK, load_tokenizer("tiny"), rows)
     for index in (0, 3):
         torch.testing.assert_close(features[0, index], first_token(trained, rows[index]), rtol=1e-4, atol=1e-5)
-
-
-def test_all_below_the_first_adapters_runs_once_and_nothing_above(toy_adapters: dict[str, Path]) -> None:
-    model, block = with_fixed_coefficients("tiny", toy_adapters)
-    row = probing_data("toy", "toy_topic", "tiny", "smoke")["test"][0]
-    below = modules_below(model, block, {"input_ids": torch.tensor([row["input_ids"]])})
-    first, second = model.base_model.encoder.layer
-    assert {model.base_model.embeddings, first.attention, first.intermediate, first.output.dense} <= set(below)
-    later = {second, second.attention.self.query, second.output.dense, second.output.LayerNorm}
-    assert not set(below) & {first.output, first.output.LayerNorm, *first.output.adapters.modules(), *later}
-
-
-def test_a_module_is_its_own_again_after_the_context(toy_adapters: dict[str, Path]) -> None:
-    attention = with_fixed_coefficients("tiny", toy_adapters)[0].base_model.encoder.layer[0].attention.self
-    ones = torch.ones(1, 3, attention.query.in_features)
-    with torch.no_grad():
-        with each_once([attention]):
-            first, again = attention(ones)[0], attention(-ones)[0]
-        fresh = attention(-ones)[0]
-    assert again is first and not torch.equal(fresh, first) and "forward" not in vars(attention)
