@@ -18,6 +18,8 @@ from scalearn_lib.study.sharing import each_once, modules_below
 from scalearn_lib.tasks import get_task
 from scalearn_lib.tasks.encoders import load_model
 
+from ..tasks.mirror import write_mirror
+
 TASK = get_task("toy", "toy_topic")
 RUNS = [Run("toy", "toy_topic", "adapter", "tiny", seed, k=4, budget="smoke") for seed in (0, 1)]
 OUTCOME = ("test", "validation", "history", "files")
@@ -99,6 +101,35 @@ def test_another_encoder_takes_up_nothing(
     assert not any(torch.equal(kept.outputs[batch]["embeddings"], before[batch]["embeddings"]) for batch in before)
     sharing._kept.cache_clear()
     assert outcome(RUNS[1], tmp_path / "third") == shared != alone[1]
+
+
+@pytest.mark.parametrize(
+    "suite, task, method", [("superglue", "copa", "adapter"), ("toy", "toy_pair", "multi_head_routing")]
+)
+def test_inputs_and_compositions_of_each_kind_give_the_same(
+    suite: str, task: str, method: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SCALEARN_HUB", str(write_mirror(tmp_path / "mirror")))
+    runs = [Run(suite, task, method, "tiny", seed, k=4, budget="smoke") for seed in (0, 1)]
+    together = [outcome(run, tmp_path / "together") for run in runs]
+    assert sharing._kept(get_task(suite, task)).outputs
+    monkeypatch.setattr("scalearn_lib.study.training.share_below", lambda trainer, task: None)
+    assert [outcome(run, tmp_path / "alone") for run in runs] == together
+
+
+def test_batches_are_told_apart_by_all_but_their_labels() -> None:
+    ids, mask = torch.tensor([[5, 6], [7, 1]]), torch.tensor([[1, 1], [1, 0]])
+    batch = {"input_ids": ids, "attention_mask": mask, "labels": torch.tensor([0, 1])}
+    others = [
+        {"input_ids": ids + 1},
+        {"input_ids": ids.int()},
+        {"input_ids": ids.view(1, 4)},
+        {"attention_mask": torch.ones_like(mask)},
+        {"token_type_ids": torch.zeros_like(ids)},
+    ]
+    digests = [sharing._digest(batch | other) for other in [{}, *others]]
+    assert len(set(digests)) == len(digests)
+    assert sharing._digest(batch | {"labels": torch.tensor([1, 0])}) == digests[0]
 
 
 @pytest.mark.parametrize("method", ["full", "ia3"])
