@@ -111,9 +111,11 @@ def figures(arguments, scratch: Path) -> None:
 
     each = float(np.median([whole for whole, _ in processes]))
     imports, data, run = np.median([parts for _, parts in processes], axis=0)
+    of_sample = [execute(run, apart)["seconds"] for run in sample]
+    of_grid = [execute(run, together)["seconds"] for run in runs]
     lone, later = (
-        {part: float(np.median([execute(r, output)["seconds"][part] for r in some])) for part in ("train", "test")}
-        for output, some in ((apart, sample), (together, runs))
+        {part: float(np.median([seconds[part] for seconds in every])) for part in ("train", "test")}
+        for every in (of_sample, of_grid)
     )
     parts = {
         "start of Python and imports": each - data - run,
@@ -135,7 +137,7 @@ def figures(arguments, scratch: Path) -> None:
     targets = {f"{len(runs)} processes / one process": (ratio, ">=", 3.0)}
     raw = {
         "processes": [{"seconds": whole, "import": p[0], "data": p[1], "run": p[2]} for whole, p in processes],
-        "runs in one process": [execute(run, together)["seconds"] for run in runs],
+        "runs in one process": of_grid,
         "equal bit for bit": [str(run) for run in sample],
     }
     tables = {

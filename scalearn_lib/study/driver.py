@@ -132,13 +132,8 @@ def kept_waiting(study: Study, jobs: Sequence[Job], output: Path) -> list[Job]:
     Snakemake takes a job with one failed run for a failed job, and starts nothing that needs any of its results.
     """
     there = functools.cache(lambda source: state(source, output) == "complete")
-    kept = []
-    for job in jobs:
-        if not log_file(study.name, job, output).exists():
-            ready = tuple(item for item in job.items if all(there(source) for source in item.sources().values()))
-            ready = tuple(item for item in ready if state(item, output) != "complete")
-            kept += [Job(job.kind, job.name, ready)] if ready else []
-    return kept
+    left = remaining([job for job in jobs if not log_file(study.name, job, output).exists()], output)
+    return [job for job in left if all(there(source) for item in job.items for source in item.sources().values())]
 
 
 def _profile(executor: str, profile: Path | None) -> Path:

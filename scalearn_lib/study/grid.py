@@ -142,9 +142,10 @@ def state(item: Item, output: Path) -> str:
         result = read_result(file.parent)
     except ValueError:
         return "missing"
-    if result is not None:
-        check_encoder(item, file.parent, result)
-    if result is None or not all((item.weights(output) / name).exists() for name in result["files"]):
+    if result is None:
+        return "missing"
+    check_encoder(item, file.parent, result)
+    if not all((item.weights(output) / name).exists() for name in result["files"]):
         return "missing"
     return "complete" if result["status"] == "ok" else "failed"
 

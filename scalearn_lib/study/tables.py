@@ -35,20 +35,22 @@ def suite_results(output: Path, suite: str, **where: object) -> pd.DataFrame:
     return results[(results["suite"] == suite) | pd.Series(alone, results.index, dtype=bool)].reset_index(drop=True)
 
 
+def _two_stage(results: pd.DataFrame) -> pd.Series:
+    return results["method"].map(lambda name: get_method(name).two_stage).astype(bool)
+
+
 def source_tasks_compared(results: pd.DataFrame) -> str:
     """Source tasks of the two-stage results that a comparison should be about, with blanks between.
 
     All of the suite ("") where some results have them, otherwise those that most results have.
     """
-    two_stage = results["method"].map(lambda name: get_method(name).two_stage).astype(bool)
-    counts = results.loc[two_stage, "source_tasks"].value_counts()
+    counts = results.loc[_two_stage(results), "source_tasks"].value_counts()
     return "" if counts.empty or "" in counts else str(counts.idxmax())
 
 
 def with_source_tasks(results: pd.DataFrame, source_tasks: str) -> pd.DataFrame:
     """The two-stage results that have these source tasks, the joint ones of these or all tasks, and all others."""
-    two_stage = results["method"].map(lambda name: get_method(name).two_stage).astype(bool)
-    fits = (results["source_tasks"] == source_tasks) | (~two_stage & (results["source_tasks"] == ""))
+    fits = (results["source_tasks"] == source_tasks) | (~_two_stage(results) & (results["source_tasks"] == ""))
     return results[fits].copy()
 
 
