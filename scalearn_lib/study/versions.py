@@ -23,6 +23,7 @@ BEARING = (
     "study/joint.py",
     "study/parallel.py",
     "study/run.py",
+    "study/sharing.py",
     "study/training.py",
 )
 """The sources that bear on the numbers of a run."""
