@@ -17,11 +17,11 @@ from pathlib import Path
 
 import pandas as pd
 
+from scalearn_lib.evidence.tables import suite_results
 from scalearn_lib.methods import METHODS
 from scalearn_lib.paths import output_dir
-from scalearn_lib.study import Run
-from scalearn_lib.study.result import RESULT
-from scalearn_lib.study.tables import suite_results
+from scalearn_lib.runs import Run
+from scalearn_lib.runs.result import RESULT
 from scalearn_lib.tasks import get_suite
 
 

@@ -17,7 +17,7 @@ from transformers.trainer_pt_utils import LengthGroupedSampler
 
 import scalearn_lib
 from scalearn_lib import ScaLearn
-from scalearn_lib.study.execution import encoded
+from scalearn_lib.runs.data import encoded
 from scalearn_lib.tasks import get_suite, get_task
 from scalearn_lib.tasks.encoders import load_model, load_tokenizer
 from scalearn_lib.tasks.encoding import collator

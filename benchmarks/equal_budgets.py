@@ -8,9 +8,9 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from scalearn_lib.evidence.equal_budgets import equal_budget_runs, equal_budget_scores
 from scalearn_lib.paths import output_dir
-from scalearn_lib.study import Run, execute_all
-from scalearn_lib.study.equal import equal_budget_runs, equal_budget_scores
+from scalearn_lib.runs import Run, execute_all
 
 
 def main() -> None:

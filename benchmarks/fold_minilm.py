@@ -19,7 +19,7 @@ from safetensors.torch import load_file, save_file
 
 import scalearn_lib
 from scalearn_lib import ScaLearn
-from scalearn_lib.study import Run, load_trained
+from scalearn_lib.runs import Run, load_trained
 from scalearn_lib.tasks import get_task
 from scalearn_lib.tasks.encoders import encoder_dir, load_tokenizer
 

@@ -18,7 +18,7 @@ import seaborn as sns
 import torch
 from tqdm.auto import tqdm
 
-from scalearn_lib.study.figures import use_style
+from scalearn_lib.evidence.figures import use_style
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 PRECISIONS = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}

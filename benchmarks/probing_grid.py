@@ -21,8 +21,9 @@ import torch
 
 from scalearn_lib.composition.reading import transfer_layers
 from scalearn_lib.paths import output_dir
-from scalearn_lib.study import Run, execute_all, probing
-from scalearn_lib.study.features import scaled_features, with_fixed_coefficients
+from scalearn_lib.probing import heads, probe, probing_data
+from scalearn_lib.probing.features import scaled_features, with_fixed_coefficients
+from scalearn_lib.runs import Run, execute_all
 from scalearn_lib.tasks import get_task
 from scalearn_lib.tasks.encoders import load_tokenizer
 from scalearn_lib.tasks.encoding import collator
@@ -44,7 +45,7 @@ def one_probe(task, data, encoder: str, sources: dict[str, Path], setting, seed:
     labels = {split: torch.tensor(rows["labels"][:]) for split, rows in data.items()}
     if store:
         features = {s: scaled_features(model, block, [setting], task, tokenizer, rows) for s, rows in data.items()}
-        logits = probing.train_heads(task, features, labels, [seed])
+        logits = heads.train_heads(task, features, labels, [seed])
         return score(task, logits["test"][0, 0].numpy(), labels["test"].numpy(), data["test"])[task.metric], 0
     names = [name for name in tokenizer.model_input_names if name in data["train"].column_names]
     inputs = {split: rows.select_columns([*names, "labels"]) for split, rows in data.items()}
@@ -61,12 +62,10 @@ def one_probe(task, data, encoder: str, sources: dict[str, Path], setting, seed:
         return torch.cat(parts)[torch.tensor(np.argsort(order))]
 
     def loss_of(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
-        return probing._losses(task, probing._forward(head, x[None]), y[None])[0]
+        return heads.losses(task, heads.forward(head, x[None]), y[None])[0]
 
     generator = torch.Generator().manual_seed(seed)
-    head = [
-        p[None].requires_grad_() for p in probing._initial_head(model.config.hidden_size, task.num_labels, generator)
-    ]
+    head = [p[None].requires_grad_() for p in heads.initial_head(model.config.hidden_size, task.num_labels, generator)]
     optimizer = torch.optim.AdamW(head, lr=3e-4, weight_decay=0.0, fused=True)
     count, best, losses = len(labels["train"]), None, []
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 1 - step / (30 * -(-count // 32)))
@@ -84,7 +83,7 @@ def one_probe(task, data, encoder: str, sources: dict[str, Path], setting, seed:
             break
     head = best
     with torch.no_grad():
-        logits = probing._forward(head, whole("test")[None])[0]
+        logits = heads.forward(head, whole("test")[None])[0]
     return score(task, logits.numpy(), labels["test"].numpy(), data["test"])[task.metric], len(losses)
 
 
@@ -102,7 +101,7 @@ def main() -> None:
     execute_all(runs, arguments.output)
     sources = {run.task: run.weights(arguments.output) for run in runs}
     task = get_task("offline", arguments.task)
-    data = probing.probing_data("offline", arguments.task, arguments.encoder, arguments.budget)
+    data = probing_data("offline", arguments.task, arguments.encoder, arguments.budget)
     settings, seeds = list(product(GRID, GRID)), range(arguments.heads)
     probes = [(setting, seed) for setting in settings for seed in seeds]
     chosen = [probes[int(i)] for i in np.linspace(0, len(probes) - 1, arguments.sample).round()]
@@ -119,7 +118,7 @@ def main() -> None:
     apart = separate(chosen[:half], False)
     stored = separate(chosen[:half], True)
     began = time.perf_counter()
-    grid = probing.probe(task, data, arguments.encoder, sources, settings, list(seeds))
+    grid = probe(task, data, arguments.encoder, sources, settings, list(seeds))
     together = time.perf_counter() - began
     stored += separate(chosen[half:], True)
     apart += separate(chosen[half:], False)

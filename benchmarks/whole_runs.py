@@ -22,21 +22,21 @@ import numpy as np
 import pandas as pd
 import torch
 
-from scalearn_lib.study import Run, execute, execute_all
+from scalearn_lib.runs import Run, execute, execute_all
 
 METHODS = ("scalearn", "scalearn_uniform", "scalearn_pp", "scalearn_uniform_pp")
 OUTCOME = ("test", "validation", "selected_step", "steps", "history")
 TOGETHER = """
 import json, sys
-from scalearn_lib.study import Run, execute_all
+from scalearn_lib.runs import Run, execute_all
 from pathlib import Path
 execute_all([Run(**spec) for spec in json.loads(sys.argv[1])], Path(sys.argv[2]))
 """
 ALONE = """
 import json, sys, time
 began = time.perf_counter()
-from scalearn_lib.study import Run, execute
-from scalearn_lib.study.execution import encoded
+from scalearn_lib.runs import Run, execute
+from scalearn_lib.runs.data import encoded
 from scalearn_lib.tasks import get_task
 from pathlib import Path
 imported = time.perf_counter()

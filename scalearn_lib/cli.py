@@ -194,7 +194,7 @@ def _prefetch(arguments: argparse.Namespace) -> None:
 
 
 def _run(arguments: argparse.Namespace) -> None:
-    from .study import Run, execute, source_tasks_at_hand
+    from .runs import Run, execute, source_tasks_at_hand
     from .tasks import get_suite
 
     tasks = arguments.tasks
@@ -230,7 +230,7 @@ def _run(arguments: argparse.Namespace) -> None:
 
 
 def _table(arguments: argparse.Namespace) -> None:
-    from .study import commands, comparison, table
+    from .evidence import commands, comparison, table
     from .tasks import get_suite
 
     get_suite(arguments.suite)
@@ -258,8 +258,7 @@ def _table(arguments: argparse.Namespace) -> None:
 
 
 def _grid(arguments: argparse.Namespace) -> int:
-    from .study.driver import run_grid
-    from .study.studyfile import read_study
+    from .grids import read_study, run_grid
 
     if arguments.hub is not None:
         os.environ["SCALEARN_HUB"] = str(arguments.hub.resolve())  # jobs work elsewhere
@@ -270,8 +269,7 @@ def _grid(arguments: argparse.Namespace) -> int:
 
 
 def _status(arguments: argparse.Namespace) -> None:
-    from .study.progress import status
-    from .study.studyfile import read_study
+    from .grids import read_study, status
 
     study, output = read_study(arguments.study), arguments.output or output_dir()
     while True:
@@ -285,7 +283,7 @@ def _status(arguments: argparse.Namespace) -> None:
 
 
 def _costs(arguments: argparse.Namespace) -> None:
-    from .study.costs import cost_table, measured
+    from .grids import cost_table, measured
 
     costs = measured(arguments.output or output_dir())
     if arguments.csv is not None:
@@ -297,8 +295,9 @@ def _costs(arguments: argparse.Namespace) -> None:
 
 
 def _demo(arguments: argparse.Namespace) -> None:
-    from .study import execute_all, table
-    from .study.notebook import execute_notebook, notebook_runs
+    from .evidence import table
+    from .notebook import execute_notebook, notebook_runs
+    from .runs import execute_all
 
     started = time.perf_counter()
     output = (arguments.output or output_dir()).resolve()

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+
+from scalearn_lib.runs import Run, execute
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -14,3 +17,13 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         patch.setenv("SCALEARN_DATA", str(tmp_path_factory.mktemp("data")))
         patch.setenv("SCALEARN_OUTPUT", str(tmp_path_factory.mktemp("outputs")))
         yield
+
+
+@pytest.fixture(scope="session")
+def toy_adapters(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Folders of two trained source adapters by task."""
+    output = tmp_path_factory.mktemp("outputs")
+    runs = [Run("toy", task, "adapter", "tiny", budget="smoke") for task in ("toy_topic", "toy_polarity")]
+    for run in runs:
+        execute(run, output)
+    return {run.task: run.weights(output) for run in runs}

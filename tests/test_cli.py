@@ -61,6 +61,6 @@ def test_ctrl_c_is_quiet(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capture
     def interrupted(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("scalearn_lib.study.execute", interrupted)
+    monkeypatch.setattr("scalearn_lib.runs.execute", interrupted)
     assert main(["run", "toy", "adapter", "toy_topic", *SMALL]) == 130
     assert "goes on from there" in capsys.readouterr().err

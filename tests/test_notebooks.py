@@ -7,7 +7,7 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from scalearn_lib.study.notebook import execute_notebook
+from scalearn_lib.notebook.headless import execute_notebook
 
 NOTEBOOKS = Path(__file__).parents[1] / "notebooks"
 TOY = {"SUITE": "toy", "ENCODER": "tiny", "BUDGET": "smoke", "SEEDS": [0]}

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from scalearn_lib.study import table
+from scalearn_lib.evidence import table
 
 ROOT = Path(__file__).parents[1]
 

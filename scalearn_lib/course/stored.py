@@ -12,10 +12,11 @@ from pathlib import Path
 import pandas as pd
 
 from .. import scaling_coefficients
+from ..evidence import load_results
 from ..methods import get_method
 from ..paths import output_dir
-from ..study import Run, execute, execute_all, load_results, load_trained
-from ..study.probing import probe, probing_data
+from ..probing.probes import probe, probing_data
+from ..runs import Run, execute, execute_all, load_trained
 from ..tasks import get_task
 
 GRID = (0.0, 0.1, 0.3, 0.5, 0.7, 0.9, 1.0)

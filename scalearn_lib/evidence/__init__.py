@@ -1,0 +1,14 @@
+"""Reading results: tables, the published scores beside them, verdicts on claims, figures."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach(
+    __name__,
+    submod_attrs={
+        "results": ["load_results"],
+        "tables": ["commands", "comparison", "scores", "suite_results", "table"],
+        "verdicts": ["claims"],
+        "paper": ["published"],
+        "equal_budgets": ["equal_budget_runs", "equal_budget_scores"],
+    },
+)

@@ -1,0 +1,66 @@
+"""Methods under equal budgets: the same patience and the same small search for the learning rate.
+
+The paper's ScaLearn had a tuned learning rate and patience 30, its AdapterFusion patience 5. Here each method tries the
+same rates with the same patience, and the rate is chosen on validation.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import pandas as pd
+
+from ..errors import UserError
+from ..methods import get_method
+from ..runs.run import Run
+from .tables import suite_results
+
+RATES = (5e-5, 3e-4, 1e-3, 6e-3)
+"""Learning rates that are tried: the published ones of AdapterFusion, the adapter and ScaLearn, and one between."""
+
+PATIENCE = 10
+
+
+def equal_budget_runs(runs: Sequence[Run], rates: Sequence[float] = RATES, patience: int = PATIENCE) -> list[Run]:
+    """Return each run at each learning rate, with the same patience.
+
+    Raises:
+        UserError: a run has overrides already, or a rate is not positive.
+    """
+    if any(run.overrides for run in runs):
+        raise UserError(
+            "Runs for an equal budget must have no overrides; their learning rate and patience are set here."
+        )
+    return [replace(run, overrides={"learning_rate": rate, "patience": patience}) for run in runs for rate in rates]
+
+
+def equal_budget_scores(
+    output: Path, suite: str, encoder: str, budget: str, patience: int = PATIENCE, k: int | None = None
+) -> pd.DataFrame:
+    """Return scores under equal budgets beside those of the published settings, times 100.
+
+    Columns: `method` (title), `source_tasks`, `task`, `published` and `equal` (means over seeds on test), `rate`
+    (chosen by the mean validation score over seeds), `rates` (how many were tried), `seeds`. A row needs both scores.
+    """
+    results = suite_results(output, suite, encoder=encoder, budget=budget, k=k, sampling="resampled")
+    settings = results["overrides"].map(json.loads)
+    searched = settings.map(lambda s: set(s) == {"learning_rate", "patience"} and s["patience"] == patience)
+    tried = results[searched.astype(bool)].assign(
+        rate=settings[searched.astype(bool)].map(lambda s: s["learning_rate"])
+    )
+    plain = results[results["overrides"] == "{}"]
+    rows = []
+    for (method, sources, task), part in tried.groupby(["method", "source_tasks", "task"], sort=False):
+        means = part.groupby("rate").agg(
+            validation=("validation", "mean"), score=("score", "mean"), seeds=("seed", "nunique")
+        )
+        best = means["validation"].idxmax()
+        same = (plain["method"] == method) & (plain["task"] == task) & (plain["source_tasks"] == sources)
+        if same.any():
+            published = 100 * plain.loc[same, "score"].mean()
+            equal, seeds = 100 * means.loc[best, "score"], means.loc[best, "seeds"]
+            rows.append([get_method(method).title, sources, task, published, equal, best, len(means), seeds])
+    return pd.DataFrame(rows, columns="method source_tasks task published equal rate rates seeds".split())

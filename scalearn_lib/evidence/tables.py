@@ -1,0 +1,245 @@
+"""Tables from stored results, with the published scores beside them."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from ..errors import UserError
+from ..methods import METHODS, get_method
+from ..runs.versions import UNKNOWN
+from ..tasks import get_suite
+from .paper import published, same_encoder
+from .results import load_results
+
+
+def suite_results(output: Path, suite: str, **where: object) -> pd.DataFrame:
+    """Return the results of a suite as `load_results` does, with what its tasks' home suites share with it.
+
+    A single-task method does the same in every suite that a task belongs to: its run is stored in the task's home.
+
+    Args:
+        output: the folder of results.
+        suite: name of the suite.
+        **where: further fields to select by; `encoder`, `budget`, `sampling`, `k` (`None`: the whole training split).
+    """
+    results = load_results(output, **where)
+    homes = {(task.suite, task.name) for task in get_suite(suite).tasks}
+    alone = [
+        (home, task) in homes and not (METHODS[method].two_stage or METHODS[method].joint)
+        for home, task, method in zip(results["suite"], results["task"], results["method"], strict=True)
+    ]
+    return results[(results["suite"] == suite) | pd.Series(alone, results.index, dtype=bool)].reset_index(drop=True)
+
+
+def _two_stage(results: pd.DataFrame) -> pd.Series:
+    return results["method"].map(lambda name: get_method(name).two_stage).astype(bool)
+
+
+def source_tasks_compared(results: pd.DataFrame) -> str:
+    """Source tasks of the two-stage results that a comparison should be about, with blanks between.
+
+    All of the suite ("") where some results have them, otherwise those that most results have.
+    """
+    counts = results.loc[_two_stage(results), "source_tasks"].value_counts()
+    return "" if counts.empty or "" in counts else str(counts.idxmax())
+
+
+def with_source_tasks(results: pd.DataFrame, source_tasks: str) -> pd.DataFrame:
+    """The two-stage results that have these source tasks, the joint ones of these or all tasks, and all others."""
+    fits = (results["source_tasks"] == source_tasks) | (~_two_stage(results) & (results["source_tasks"] == ""))
+    return results[fits].copy()
+
+
+def scores(output: Path, suite: str, **where: object) -> pd.DataFrame:
+    """Return mean, standard deviation and number of seeds per method, source tasks and task, one row each (tidy).
+
+    Columns: `method`, `source_tasks` ("" for all of the suite), `task`, `mean`, `std` (NaN for one seed), `seeds` (how
+    many), `seed_values` (which), `transfer_parameters`, `versions` (of code and data, see `versions`). Scores are on
+    test, in the task's primary metric, times 100.
+
+    Args:
+        output, suite, **where: as in `suite_results`.
+    """
+    results = suite_results(output, suite, **where)
+    results["score"] *= 100
+    results["version"] = versions(results)
+    grouped = results.groupby(["method", "source_tasks", "task"], sort=False)
+    summary = grouped.agg(
+        mean=("score", "mean"),
+        std=("score", "std"),
+        seeds=("seed", "nunique"),
+        seed_values=("seed", lambda seeds: tuple(sorted(seeds))),
+        transfer_parameters=("transfer_parameters", "first"),
+        versions=("version", lambda versions: tuple(sorted(set(versions)))),
+    )
+    return summary.reset_index()
+
+
+def versions(results: pd.DataFrame) -> pd.Series:
+    """What each result was made from: its code, and its data where results of the same task have different ones.
+
+    The data of source adapters are told where results with the same source tasks have different ones.
+    """
+    version = results["code"]
+    for column, title, same in (
+        ("data", "data", ["task"]),  # whatever the suite: they share tasks
+        ("source_data", "sources' data", ["suite", "source_tasks"]),
+    ):
+        known = results[column].where(results[column] != UNKNOWN)
+        several = known.groupby([results[name] for name in same]).transform("nunique") > 1
+        version = version + (f" {title} " + results[column]).where(several & known.notna(), "")
+    return version
+
+
+def comparison(
+    output: Path, suite: str, encoder: str, budget: str, k: int | None = None, sampling: str = "resampled"
+) -> pd.DataFrame:
+    """Return ours beside the paper's, one row per method, source tasks and task (tidy).
+
+    Columns: `method`, `source_tasks`, `task`, `paper` (NaN where nothing is published, and for few-shot runs),
+    `paper_encoder`, `mean`, `std`, `seeds` (0 for a missing run, whose scores are NaN), `difference` (ours minus the
+    paper's, NaN unless the encoder is the paper's), `transfer_parameters`, and the `command` that makes our score, with
+    the paper's seeds where there is none yet.
+
+    Raises:
+        UserError: the suite is unknown.
+    """
+    tasks = {task.name: task for task in get_suite(suite).tasks}
+    ours = scores(output, suite, encoder=encoder, budget=budget, k=k, sampling=sampling, overrides="{}")
+    theirs = published(suite) if k is None else published(suite)[:0]
+    theirs = theirs[theirs["task"] != "average"].rename(columns={"score": "paper", "encoder": "paper_encoder"})
+    wanted = ours[["method", "source_tasks"]].drop_duplicates()
+    unrun = [name for name in theirs["method"].unique() if name in METHODS and name not in set(wanted["method"])]
+    wanted = pd.concat([wanted, pd.DataFrame({"method": unrun, "source_tasks": ""})])
+    frame = wanted.merge(pd.DataFrame({"task": list(tasks)}), how="cross")
+    frame = frame.merge(ours, how="left", on=["method", "source_tasks", "task"])
+    frame = frame.merge(theirs[["method", "task", "paper", "paper_encoder"]], how="left", on=["method", "task"])
+    frame["seeds"] = frame["seeds"].fillna(0).astype(int)
+    comparable = [same_encoder(encoder, str(name)) for name in frame["paper_encoder"]]
+    frame["difference"] = (frame["mean"] - frame["paper"]).where(pd.Series(comparable, dtype=bool))
+    frame["command"] = [
+        command(
+            suite,
+            row.method,
+            [row.task],
+            encoder,
+            budget,
+            k,
+            sampling,
+            row.source_tasks,
+            row.seed_values if row.seeds else range(tasks[row.task].seeds),
+        )
+        for row in frame.itertuples()
+    ]
+    order = {name: number for number, name in enumerate(METHODS)}
+    return frame.sort_values("method", key=lambda names: names.map(order), kind="stable").reset_index(drop=True)
+
+
+def table(
+    output: Path,
+    suite: str,
+    encoder: str,
+    budget: str,
+    k: int | None = None,
+    sampling: str = "resampled",
+    paper: bool = False,
+) -> pd.DataFrame:
+    """Return the table of a suite: a row per method, a column per task, the average, parameters and seeds.
+
+    Cells read "mean ± std" over seeds, or the one score there is; a missing run is blank. The average is given only
+    where a method has all tasks of the table. Where results were made by different code or from different data, a
+    column `versions` tells them apart.
+
+    Args:
+        output, suite, encoder, budget, k, sampling: which results.
+        paper: whether each method is followed by the published scores, and by the differences to them where the encoder
+            is the paper's; then every task of the suite has a column.
+
+    Raises:
+        UserError: there is no result to show.
+    """
+    frame = comparison(output, suite, encoder, budget, k, sampling)
+    if not frame["seeds"].any():
+        shots = "" if k is None else f" and k={k}"
+        raise UserError(
+            f"No results for suite '{suite}', encoder '{encoder}', budget '{budget}'{shots} in {output}; "
+            f"make some first, for instance with `scalearn run {suite} scalearn {get_suite(suite).tasks[0].name}`."
+        )
+    all_tasks = [task.name for task in get_suite(suite).tasks]
+    there = set(frame.loc[frame["seeds"] > 0, "task"])
+    tasks = [name for name in all_tasks if paper or name in there]
+    rows = []
+    for (method, sources), cells in frame.groupby(["method", "source_tasks"], sort=False):
+        cells = cells.set_index("task").loc[tasks]
+        if cells["seeds"].any():
+            rows.append(_ours(method, sources, cells, len(all_tasks)))
+        elif paper:
+            rows.append({"method": get_method(method).title})
+        if paper and cells["paper"].notna().any():
+            title = f"  paper, {cells['paper_encoder'].dropna().iloc[0]}"
+            rows.append(_row(title, cells["paper"], "{:.2f}"))
+        if paper and cells["difference"].notna().any():
+            rows.append(_row("  ours - paper", cells["difference"], "{:+.2f}"))
+    columns = ["method", "parameters", *tasks, "average", "seeds"]
+    if len({version for row in rows for version in row.get("versions", "").split(", ") if version}) > 1:
+        columns.append("versions")
+    return pd.DataFrame(rows, columns=columns).fillna("").set_index("method")
+
+
+def _ours(method: str, sources: str, cells: pd.DataFrame, count: int) -> dict[str, str]:
+    seeds = sorted(set(cells.loc[cells["seeds"] > 0, "seeds"]))
+    title = get_method(method).title + (f" [{len(sources.split())} of {count} sources]" if sources else "")
+    row = _row(title, cells["mean"], "{:.1f}")
+    row |= {task: _cell(cell) for task, cell in cells.iterrows()}
+    row["parameters"] = f"{cells['transfer_parameters'].max():,.0f}"
+    row["seeds"] = str(seeds[0]) if len(seeds) == 1 else f"{seeds[0]}-{seeds[-1]}"
+    row["versions"] = ", ".join(sorted(set().union(*cells.loc[cells["seeds"] > 0, "versions"])))
+    return row
+
+
+def _row(title: str, values: pd.Series, form: str) -> dict[str, str]:
+    row = {"method": title} | {task: "" if pd.isna(value) else form.format(value) for task, value in values.items()}
+    row["average"] = form.format(values.mean()) if len(values) > 1 and values.notna().all() else ""
+    return row
+
+
+def _cell(cell: pd.Series) -> str:
+    if not cell["seeds"]:
+        return ""
+    return f"{cell['mean']:.1f}" if cell["seeds"] == 1 else f"{cell['mean']:.1f} ± {cell['std']:.1f}"
+
+
+def command(
+    suite: str,
+    method: str,
+    tasks: Sequence[str],
+    encoder: str,
+    budget: str,
+    k: int | None = None,
+    sampling: str = "resampled",
+    source_tasks: str = "",
+    seeds: Sequence[int] = (0,),
+) -> str:
+    """Return the command line that makes the runs of a method on tasks with seeds."""
+    words = ["scalearn", "run", suite, method, *tasks, "--encoder", encoder, "--budget", budget]
+    words += ["--k", str(k)] if k is not None else []
+    words += ["--sampling", sampling] if sampling != "resampled" else []
+    words += ["--sources", *source_tasks.split()] if source_tasks else []
+    return shlex.join([*words, "--seed", *map(str, seeds)])
+
+
+def commands(frame: pd.DataFrame) -> pd.Series:
+    """Return one command per row of a table: the commands of a `comparison`, joined over tasks with equal seeds."""
+    rows = {}
+    for (method, sources), cells in frame.groupby(["method", "source_tasks"], sort=False):
+        parts = cells["command"].map(shlex.split)
+        joined = {}
+        for words in parts:  # the task is the fifth word
+            joined.setdefault((tuple(words[:4]), tuple(words[5:])), []).append(words[4])
+        title = get_method(method).title + (f" [{len(sources.split())} sources]" if sources else "")
+        rows[title] = "; ".join(shlex.join([*head, *names, *tail]) for (head, tail), names in joined.items())
+    return pd.Series(rows, name="command")

@@ -1,0 +1,114 @@
+"""The parameters of a notebook, checked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from ..errors import UserError, unknown
+from ..methods import get_method
+from ..paths import output_dir
+from ..runs.versions import provenance
+from ..runs.run import Run, source_tasks_at_hand
+from ..tasks import get_suite, get_task
+from ..tasks.encoders import encoder_dir
+from ..training.budget import BUDGETS
+
+PARAMETERS = {
+    "SUITE": str,
+    "ENCODER": str,
+    "BUDGET": str,
+    "SEEDS": [int],
+    "TARGETS": [str],
+    "METHODS": [str],
+    "OUTPUT": str,
+}
+"""Type of each parameter; `[type]` is a list of it."""
+
+
+@dataclass(frozen=True)
+class Parameters:
+    """The checked parameters of a notebook; `output` is where results lie."""
+
+    suite: str
+    encoder: str
+    budget: str
+    seeds: tuple[int, ...]
+    targets: tuple[str, ...]
+    methods: tuple[str, ...]
+    output: Path
+
+    def run(self, task: str, method: str, seed: int, k: int | None = None) -> Run:
+        """The run of a method on a task with these parameters."""
+        (run,) = source_tasks_at_hand([Run(self.suite, task, method, self.encoder, seed, k, self.budget)])
+        return run
+
+    def runs(self, k: int | None = None) -> list[Run]:
+        """All targets × methods × seeds."""
+        return [self.run(t, m, s, k) for t in self.targets for m in self.methods for s in self.seeds]
+
+
+def show_versions() -> None:
+    """Print what the notebook runs on: versions, device, and the commit where there is one."""
+    about = provenance()
+    device = torch.cuda.get_device_name() if torch.cuda.is_available() else f"CPU, {torch.get_num_threads()} threads"
+    commit = f"commit {about['commit'][:10]}" if about["commit"] else "no git checkout"
+    print(" · ".join(f"{name} {version}" for name, version in about["versions"].items()))
+    print(f"{device} · {commit}{' with local changes' if about['changed'] else ''}")
+
+
+def check_parameters(namespace: Mapping[str, object], **more: type | list[type]) -> Parameters:
+    """Check the parameters that a notebook was given; call it as `check_parameters(globals())`.
+
+    Args:
+        namespace: the notebook's globals, where each capitalised name is taken for a parameter.
+        **more: type of each further parameter of this notebook, `[type]` for a list.
+
+    Raises:
+        UserError: a parameter is unknown, missing, of the wrong type, or names what does not exist.
+    """
+    kinds = PARAMETERS | more
+    for name in namespace:
+        if name.isupper() and not name.startswith("_") and name not in kinds:
+            raise unknown("notebook parameter", name, kinds)
+    for name, kind in kinds.items():
+        if name not in namespace:
+            raise UserError(f"The notebook parameter {name} is missing; set it in the cell tagged 'parameters'.")
+        if not (name == "OUTPUT" and namespace[name] is None):
+            _check_type(name, namespace[name], kind)
+    get_suite(namespace["SUITE"])
+    for task in namespace["TARGETS"]:
+        get_task(namespace["SUITE"], task)
+    for method in namespace["METHODS"]:
+        get_method(method)
+    if namespace["BUDGET"] not in BUDGETS:
+        raise unknown("budget", namespace["BUDGET"], BUDGETS)
+    encoder_dir(namespace["ENCODER"])
+    return Parameters(
+        namespace["SUITE"],
+        namespace["ENCODER"],
+        namespace["BUDGET"],
+        tuple(namespace["SEEDS"]),
+        tuple(namespace["TARGETS"]),
+        tuple(namespace["METHODS"]),
+        Path(namespace["OUTPUT"] or output_dir()),
+    )
+
+
+def _check_type(name: str, value: object, kind: type | list[type]) -> None:
+    if isinstance(kind, list):
+        if not isinstance(value, list | tuple) or not value:
+            example = {int: "[0, 1]", float: "[0.5, 1.0]", str: "['rte']"}[kind[0]]
+            raise UserError(
+                f"{name} must be a list such as {example}, got {value!r}; with papermill, use -y for lists."
+            )
+        for item in value:
+            _check_type(f"Each item of {name}", item, kind[0])
+        return
+    accepted = (int, float) if kind is float else kind
+    if not isinstance(value, accepted) or isinstance(value, bool):
+        wanted = {int: "a whole number", float: "a number", str: "a text"}[kind]
+        raise UserError(f"{name} must be {wanted}, got {value!r}.")

@@ -1,0 +1,61 @@
+"""Probing as a unit of work of a grid: one target with its own and a partner's adapter at every pair of strengths."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+
+from ..runs.run import Run
+from .store import pairs_file, read_pairs
+
+GRID = (0.0, 0.1, 0.3, 0.5, 0.7, 0.9, 1.0)
+"""Strengths ω in the paper. Where the partner's is 0, the target's own adapter is probed alone, and the other way."""
+
+HEADS = (0, 1, 2, 3, 4)
+"""Seeds of the probing heads in the paper."""
+
+
+ROWS = {"paper": (None, None, None), "medium": (1000, 300, 1000), "quick": (200, 100, 300), "smoke": (16, 8, 16)}
+"""Training, validation and test examples at most that a budget probes with; `None` means all."""
+
+
+@dataclass(frozen=True)
+class Probe:
+    """All pairs of strengths of the target's own adapter and a partner's, as in notebook 01.
+
+    Args:
+        suite, target, partner, encoder, budget: names.
+        grid: the strengths of each of the two.
+        heads: seeds of the probing heads.
+    """
+
+    suite: str
+    target: str
+    partner: str
+    encoder: str
+    budget: str
+    grid: tuple[float, ...] = GRID
+    heads: tuple[int, ...] = HEADS
+
+    def sources(self) -> dict[str, Run]:
+        """The two source adapters' runs, the target's own first."""
+        return {
+            name: Run(self.suite, name, "adapter", self.encoder, budget=self.budget)
+            for name in (self.target, self.partner)
+        }
+
+    def file(self, output: Path) -> Path:
+        """The table of scores below `output`, which `load_pairs` reads."""
+        return pairs_file(output, self.suite, self.encoder, self.budget, self.target, self.partner)
+
+    def is_stored(self, output: Path) -> bool:
+        """Whether the table is there and has all of these strengths and heads."""
+        stored = read_pairs(self.file(output))
+        if stored is None:
+            return False
+        there = {tuple(row) for row in stored[[self.target, self.partner, "seed"]].to_numpy().tolist()}
+        return there >= set(product(self.grid, self.grid, self.heads))
+
+    def __str__(self) -> str:
+        return f"{self.suite}/{self.target}+{self.partner} probing ({self.encoder}, {self.budget})"

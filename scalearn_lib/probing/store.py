@@ -1,0 +1,75 @@
+"""Where the scores of probed pairs lie, and reading them back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import pandas as pd
+
+from ..runs.locks import locked
+from ..runs.result import code_label, source_versions
+from ..runs.run import slug
+from ..runs.versions import PROBING, UNKNOWN, code_version
+
+
+def store_pairs(
+    pairs: pd.DataFrame, made: Mapping[str, dict[str, object]], output: Path, suite: str, encoder: str, budget: str
+) -> Path:
+    """Add probes of pairs of source adapters, the target's own and a partner's, to those stored for `load_pairs`.
+
+    Stored probes with the same strengths and head are replaced, others stay. The versions of the code and of the source
+    adapters' data are stored with them.
+
+    Args:
+        pairs: what `probe` returned for two sources, the target's own first.
+        made: the results of the source adapters' runs by task.
+    """
+    file = pairs_file(output, suite, encoder, budget, *pairs.columns[:2])
+    about = source_versions(made)
+    pairs = pairs.assign(code=code_label({"code": code_version(PROBING)} | about), data=about["source_data"])
+    keys = [*pairs.columns[:2], "seed"]
+    with locked(file.with_suffix(".lock")):
+        every = [read_pairs(file), pairs]
+        pairs = pd.concat([frame for frame in every if frame is not None]).drop_duplicates(keys, keep="last")
+        temporary = file.with_suffix(".tmp")
+        pairs.sort_values(keys).to_csv(temporary, index=False)
+        temporary.replace(file)
+    return file
+
+
+def read_pairs(file: Path) -> pd.DataFrame | None:
+    """A file of `store_pairs`; `None` where there is none, or a damaged one."""
+    try:
+        pairs = pd.read_csv(file)
+    except (FileNotFoundError, ValueError):  # pandas' errors of parsing are ValueErrors
+        return None
+    if not {"seed", "score"} <= set(pairs.columns[2:]):
+        return None
+    for column in {"code", "data"} - set(pairs):  # the first files lack them
+        pairs[column] = UNKNOWN
+    return pairs
+
+
+def pairs_file(output: Path, suite: str, encoder: str, budget: str, target: str, partner: str) -> Path:
+    """Where the probes of a pair of source adapters lie."""
+    return output / "probing" / suite / slug(encoder) / budget / f"{target}+{partner}.csv"
+
+
+def load_pairs(output: Path, suite: str, encoder: str, budget: str) -> pd.DataFrame:
+    """Return all stored probes of pairs.
+
+    Columns: `target`, `partner`, `omega_target`, `omega_partner`, `seed`, `score`, and `code` and `data`, the versions
+    that they were made by and from. Damaged files are named in a line and left out.
+    """
+    columns = "target partner omega_target omega_partner seed score code data".split()
+    frames = [pd.DataFrame(columns=columns)]
+    for file in sorted((output / "probing" / suite / slug(encoder) / budget).glob("*.csv")):
+        frame = read_pairs(file)
+        if frame is None:
+            print(f"Left out: {file} is no table of probes; remove it and probe again.")
+            continue
+        target, partner = frame.columns[:2]
+        names = {target: "omega_target", partner: "omega_partner"}
+        frames.append(frame.rename(columns=names).assign(target=target, partner=partner)[columns])
+    return pd.concat(frames[1:] or frames, ignore_index=True)

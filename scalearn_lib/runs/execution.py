@@ -1,0 +1,218 @@
+"""Carrying out a run: read its result if it is there, else make it, with the source adapters that it needs."""
+
+from __future__ import annotations
+
+import gc
+import logging
+import resource
+import sys
+import time
+from collections.abc import Iterable
+from contextlib import nullcontext
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+import transformers
+from datasets import DatasetDict
+from torch import nn
+from tqdm.auto import tqdm
+
+from ..errors import UserError
+from ..methods import get_method, trainable_parameters, transfer_parameters
+from ..paths import output_dir
+from ..tasks import get_task
+from ..tasks.encoders import load_model
+from ..training.joint import train_jointly
+from ..training.parallel import agreed, is_first, processes
+from ..training.single import Diverged, train
+from .data import data_version_of, splits_of, tokenizer_of
+from .locks import sole_maker
+from .result import (
+    check_encoder,
+    check_files,
+    code_label,
+    fingerprint,
+    new_folder,
+    read_result,
+    source_versions,
+    write_result,
+)
+from .run import WEIGHTS, Run, RunFailed
+from .versions import code_version, provenance
+
+# adapters tells of every head and block that is overwritten and of every activation; runs do both all the time.
+logging.getLogger("adapters").setLevel(logging.ERROR)
+
+
+def execute(run: Run, output: Path | None = None) -> dict[str, object]:
+    """Return the result of `run`: the stored one if it is complete, else one made now.
+
+    Args:
+        run: what to do.
+        output: where results lie, by default `output_dir()`.
+
+    Raises:
+        RunFailed: the loss was NaN or infinite; the failure is stored beside the other results.
+        UserError: data, encoder or output folder are not as they must be.
+    """
+    output = output or output_dir()
+    folder = run.folder(output)
+    result = agreed(lambda: _stored(run, folder))
+    if result is None:
+        sources = run.sources()
+        made = {task: execute(source, output) for task, source in sources.items()}
+        with sole_maker(folder) if is_first() else nullcontext():
+            result = agreed(lambda: _stored(run, folder, say=True))  # another process may have made it meanwhile
+            if result is None:
+                weights = {task: source.weights(output) for task, source in sources.items()}
+                result = _make(run, folder, weights, source_versions(made))
+    return of_task(result, run.task)
+
+
+def _stored(run: Run, folder: Path, say: bool = False) -> dict[str, object] | None:
+    """The complete result in a folder, or `None`; `say` tells of damage.
+
+    Raises:
+        UserError: it is the result of another encoder, whose name gives the same folder.
+    """
+    try:
+        result = read_result(folder)
+        if result is None or result["status"] != "ok":
+            return None
+        check_files(folder, result)
+    except ValueError as damage:
+        if say:
+            tqdm.write(f"Made again: {damage}.", file=sys.stderr)
+        return None
+    check_encoder(run, folder, result)
+    return result
+
+
+def execute_all(runs: Iterable[Run], output: Path | None = None) -> list[dict[str, object]]:
+    """Execute many runs, with a progress bar over all of them; failed runs are reported and left out.
+
+    Source adapters come first, so that the bar counts every run once. Stored results of another version of the code
+    are kept; where versions differ, a line says so.
+    """
+    wanted = list(dict.fromkeys(runs))
+    every = list(dict.fromkeys([source for run in wanted for source in run.sources().values()] + wanted))
+    results = {}
+    gc.collect()
+    gc.freeze()  # each run ends in a search for garbage, which need not go through all imported modules again
+    try:
+        for run in tqdm(every, desc="runs", unit="run", disable=None):
+            lacking = [str(source) for source in run.sources().values() if source not in results]
+            if lacking:
+                tqdm.write(f"{run} is left out: {lacking[0]} failed, on which it builds.", file=sys.stderr)
+                continue
+            try:
+                results[run] = execute(run, output)
+            except RunFailed as error:
+                tqdm.write(str(error), file=sys.stderr)
+    finally:
+        gc.unfreeze()
+    made_by = sorted({code_label(result) for result in results.values()})
+    if len(made_by) > 1:
+        tqdm.write(
+            f"These results were made by different code ({', '.join(made_by)}), so differences between them may have "
+            "other causes than the methods; another output folder gets results of one version.",
+            file=sys.stderr,
+        )
+    return [results[run] for run in wanted if run in results]
+
+
+@torch.inference_mode(False)  # else the shared encoder would be of tensors that never learn again
+def load_trained(run: Run, output: Path | None = None) -> nn.Module:
+    """Return the trained model of `run`, in evaluation mode; the run is executed first if need be.
+
+    Raises:
+        RunFailed, UserError: as `execute`; or a source adapter is not the one that the run was made with.
+    """
+    output = output or output_dir()
+    result = execute(run, output)
+    for name, source in run.sources().items():
+        now, then = fingerprint(execute(source, output)["files"]), result.get("source_weights", {}).get(name)
+        if then not in (None, now):  # the first results do not tell
+            raise UserError(
+                f"{run} was made with another source adapter '{name}' than the one in {source.folder(output)}; "
+                f"remove {run.folder(output)} to make it again."
+            )
+    method, tasks = get_method(run.method), run.tasks()
+    model = load_model(run.encoder)
+    method.prepare(model, tasks, {name: source.weights(output) for name, source in run.sources().items()})
+    method.load(model, tasks, run.weights(output))
+    method.activate(model, get_task(run.suite, run.task))
+    return model.eval()
+
+
+@torch.inference_mode(False)
+@torch.enable_grad()  # whoever asks for a result within `torch.no_grad()` may be the first to ask
+def _make(run: Run, folder: Path, sources: dict[str, Path], versions: dict[str, object]) -> dict[str, object]:
+    started = time.perf_counter()
+    transformers.utils.logging.set_verbosity_error()
+    method, tasks, budget = get_method(run.method), run.tasks(), run.settings()
+    if torch.cuda.is_available():
+        torch.cuda.reset_peak_memory_stats()
+    with new_folder(folder) if is_first() else nullcontext() as temporary:
+        data, drawn = zip(*(splits_of(run, task) for task in tasks), strict=True)
+        transformers.set_seed(run.seed)
+        model = load_model(run.encoder)
+        method.prepare(model, tasks, sources)
+        result = {
+            "run": run.spec(),
+            "settings": asdict(budget),
+            "metric": tasks[0].metric,
+            "sizes": _sizes(data[0]),
+            **({"few_shot": drawn[0]} if drawn[0] else {}),
+            "transfer_parameters": transfer_parameters(model),
+            "trainable_parameters": trainable_parameters(model),
+            **provenance(),
+            "code": code_version(),
+            "data": data_version_of(tasks[0], run.encoder),
+            **versions,
+            "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu",
+            "threads": torch.get_num_threads(),
+            **({"processes": processes()} if processes() > 1 else {}),
+        }
+        try:
+            common = (tokenizer_of(run.encoder), budget, run.seed, str(run))
+            if method.joint:
+                by_name = {task.name: splits for task, splits in zip(tasks, data, strict=True)}
+                outcome, by_task = train_jointly(model, method, tasks, by_name, *common)
+                for task, splits in by_name.items():
+                    by_task[task] |= {
+                        "sizes": _sizes(splits),
+                        "data": data_version_of(get_task(run.suite, task), run.encoder),
+                    }
+                result |= {"metric": "mean_metric", "tasks": by_task}
+            else:
+                outcome = train(model, method, tasks[0], data[0], *common)
+        except Diverged as error:
+            result |= {"status": "failed", "error": str(error)}
+        else:
+            if is_first():
+                method.save(model, tasks, temporary / WEIGHTS)
+            result |= {"status": "ok", **asdict(outcome), "peak_memory_mib": _peak_memory()}
+        result["seconds"] = {**result.get("seconds", {}), "total": round(time.perf_counter() - started, 3)}
+        if is_first():
+            write_result(temporary, result)
+    if result["status"] == "failed":
+        raise RunFailed(f"{run} failed: {result['error']}; see {folder}, and try a smaller learning rate.")
+    return agreed(lambda: read_result(folder))
+
+
+def of_task(result: dict[str, object], task: str) -> dict[str, object]:
+    """Return a result as that of one task: of a joint run's, its scores and sizes stand where a single run has them."""
+    return result | result["tasks"][task] if "tasks" in result else result
+
+
+def _sizes(splits: DatasetDict) -> dict[str, int]:
+    return {split: len(rows) for split, rows in splits.items()}
+
+
+def _peak_memory() -> float:
+    """Peak MiB of the GPU during this run, or on the CPU of this process so far."""
+    if torch.cuda.is_available():
+        return round(torch.cuda.max_memory_allocated() / 2**20, 1)
+    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1)

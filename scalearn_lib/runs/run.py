@@ -1,0 +1,182 @@
+"""A run: the unit of work. It knows what it needs and where its results lie."""
+
+from __future__ import annotations
+
+import functools
+import re
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+from ..errors import UserError, unknown
+from ..methods import get_method
+from ..tasks import Task, get_suite, get_task
+from ..tasks.splits import SAMPLINGS
+from ..training.budget import Budget, make_budget
+
+WEIGHTS = "weights"
+
+
+class RunFailed(UserError):
+    """The run ended without a usable result; it is stored as failed and enters no table."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """One method on one target task with one seed. Runs of a joint method that differ in the task share one result.
+
+    Args:
+        suite, task, method: names; `scalearn tasks` and `scalearn methods` list them.
+        encoder: "minilm", "tiny", a hub id or a folder.
+        seed: seed of the initial values, the data order and the k-shot draw.
+        k: number of training examples of a few-shot run; `None` means the whole training split.
+        budget: "paper", "medium", "quick" or "smoke".
+        overrides: settings of the budget to change, a mapping (kept as sorted pairs).
+        sampling: how the examples of a few-shot run are drawn, one of `SAMPLINGS`.
+        source_tasks: the source tasks of a two-stage method, or the tasks of a joint one; `None` means all of the
+            suite.
+
+    What does not bear on a run is set to its default, so that equal work is one run: the sampling without `k`, the
+    source tasks of a single-task method, and its suite, which becomes the one that the task is at home in.
+
+    Raises:
+        UserError: an unknown name or a value out of range.
+    """
+
+    suite: str
+    task: str
+    method: str
+    encoder: str = "minilm"
+    seed: int = 0
+    k: int | None = None
+    budget: str = "quick"
+    overrides: Mapping[str, object] | tuple[tuple[str, object], ...] = ()
+    sampling: str = "resampled"
+    source_tasks: tuple[str, ...] | None = None
+
+    def __post_init__(self) -> None:
+        task, method = get_task(self.suite, self.task), get_method(self.method)
+        normal = {"encoder": self.encoder.rstrip("/") or self.encoder}  # one folder, one name
+        normal |= {"overrides": tuple(sorted(dict(self.overrides).items())), "source_tasks": self._source_tasks()}
+        if self.sampling not in SAMPLINGS:
+            raise unknown("sampling", self.sampling, SAMPLINGS)
+        if self.k is None:
+            normal["sampling"] = "resampled"
+        if method.joint and self.k is not None:
+            raise UserError(
+                f"{method.title} trains all tasks at once, which the paper does not do on k examples; leave k out."
+            )
+        if not (method.two_stage or method.joint):
+            normal |= {"suite": task.suite, "source_tasks": None}
+        for name, value in normal.items():
+            object.__setattr__(self, name, value)
+        if not isinstance(self.seed, int) or self.seed < 0:
+            raise UserError(f"A seed is a whole number of at least 0, got {self.seed!r}.")
+        if self.k is not None and (not isinstance(self.k, int) or self.k < 1):
+            raise UserError(f"k is a whole number of at least 1, got {self.k!r}.")
+        if method.joint and len(self.tasks()) < 2:
+            raise UserError(f"{method.title} trains several tasks at once; give it at least two source tasks.")
+        self.settings()
+
+    def _source_tasks(self) -> tuple[str, ...] | None:
+        """The source tasks in the order of the suite, `None` for all of them."""
+        tasks = [task.name for task in get_suite(self.suite).tasks]
+        if self.source_tasks is None or set(self.source_tasks) == set(tasks):
+            return None
+        if isinstance(self.source_tasks, str) or not self.source_tasks:
+            raise UserError(f"Source tasks are a list of at least one name, got {self.source_tasks!r}.")
+        for name in self.source_tasks:
+            if name not in tasks:
+                raise unknown(f"source task of suite '{self.suite}'", name, tasks)
+        return tuple(name for name in tasks if name in self.source_tasks)
+
+    def tasks(self) -> list[Task]:
+        """What is trained: the target task, or for a joint method all its tasks."""
+        if not get_method(self.method).joint:
+            return [get_task(self.suite, self.task)]
+        return [task for task in get_suite(self.suite).tasks if task.name in (self.source_tasks or [task.name])]
+
+    def settings(self) -> Budget:
+        """The budget's settings for this method and k, with the overrides."""
+        task = get_task(self.suite, self.task)
+        method, overrides = get_method(self.method), dict(self.overrides)
+        return make_budget(self.budget, method, task, self.k, overrides, len(self.tasks()))
+
+    def folder(self, output: Path) -> Path:
+        """Folder of this run's result below `output`."""
+        budget = "-".join([self.budget, *(f"{key}={value}" for key, value in self.overrides)])
+        task = self._trained() if self.k is None else f"{self.task}-k{self.k}"
+        if self.sampling != "resampled":
+            task += f"-{self.sampling}"
+        if self.source_tasks is not None:
+            task += f"-from-{'+'.join(self.source_tasks)}"
+        parts = (self.suite, slug(self.encoder), slug(budget), self.method, task, f"seed{self.seed}")
+        return output.joinpath(*parts)
+
+    def _trained(self) -> str:
+        """The target task, or "all" for a joint method: its one result is that of each of its tasks."""
+        return "all" if get_method(self.method).joint else self.task
+
+    def weights(self, output: Path) -> Path:
+        """Folder of what this run learned, in adapters' own format."""
+        return self.folder(output) / WEIGHTS
+
+    def sources(self) -> dict[str, Run]:
+        """The stage-1 runs that this run builds on, by source task in the order of the suite.
+
+        They are the seed-0 adapters of all source tasks, as a rule the target among them; a k-shot run's own source
+        adapter is trained on the same k examples with the same seed.
+        """
+        if not get_method(self.method).two_stage:
+            return {}
+        names = self.source_tasks or [task.name for task in get_suite(self.suite).tasks]
+        sources = {name: Run(self.suite, name, "adapter", self.encoder, 0, None, self.budget) for name in names}
+        if self.k is not None and self.task in sources:
+            own = sources[self.task]
+            sources[self.task] = replace(own, seed=self.seed, k=self.k, sampling=self.sampling)
+        return sources
+
+    def spec(self) -> dict[str, object]:
+        """The run as plain data, for `result.json`."""
+        return {**asdict(self), "task": self._trained(), "overrides": dict(self.overrides)}
+
+    def __str__(self) -> str:
+        k = "" if self.k is None else f" k={self.k}{'' if self.sampling == 'resampled' else f' {self.sampling}'}"
+        settings = "".join(f", {key}={value}" for key, value in self.overrides)
+        sources = f" from {'+'.join(self.source_tasks)}" if self.source_tasks else ""
+        what = f"{self.suite}/{self._trained()} {self.method}{k}{sources}"
+        return f"{what} seed {self.seed} ({self.encoder}, {self.budget}{settings})"
+
+
+def source_tasks_at_hand(runs: Sequence[Run]) -> list[Run]:
+    """Return the runs with their source tasks limited to those whose data can be had here, and say so.
+
+    A mirror folder need not have every task of a suite. Runs with all of them stay as they are, and so do those whose
+    target is missing: they fail with the remedy.
+    """
+    limited = []
+    for run in runs:
+        method, tasks = get_method(run.method), get_suite(run.suite).tasks
+        if not (method.two_stage or method.joint) or run.source_tasks is not None:
+            limited.append(run)
+            continue
+        there = tuple(task.name for task in tasks if task.available())
+        limited.append(replace(run, source_tasks=there) if run.task in there else run)
+        lacking = [task.name for task in tasks if task.name not in there]
+        if lacking and limited[-1].source_tasks:
+            _say_once(
+                f"Of suite '{run.suite}', {', '.join(lacking)} cannot be had here: the {len(there)} source tasks are "
+                f"{', '.join(there)}. Results are stored and shown apart from those with all {len(tasks)}."
+            )
+    return limited
+
+
+@functools.cache
+def _say_once(text: str) -> None:
+    print(text, file=sys.stderr)
+
+
+def slug(text: str) -> str:
+    """`text` as one folder name; hub ids and paths keep their parts, joined by two dashes."""
+    return re.sub(r"[^A-Za-z0-9._=+-]+", "--", text.strip("/"))

@@ -1,0 +1,109 @@
+"""Which code and which data a result was made from, so that results of different ones can be told apart."""
+
+from __future__ import annotations
+
+import ast
+import functools
+import hashlib
+import importlib.metadata
+import platform
+import subprocess
+from fnmatch import fnmatch
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+from datasets import DatasetDict
+
+PACKAGE = Path(__file__).resolve().parents[1]
+
+BEARING = (
+    "composition/*.py",
+    "methods/*.py",
+    "tasks/*.py",
+    "training/*.py",
+    "runs/data.py",
+    "runs/execution.py",
+    "runs/run.py",
+)
+"""The sources that bear on the numbers of a run."""
+
+PROBING = (*BEARING, "probing/features.py", "probing/heads.py", "probing/probes.py")
+"""The sources that bear on the scores of probing heads."""
+
+SOURCES = {file.relative_to(PACKAGE).as_posix(): file.read_text() for file in sorted(PACKAGE.rglob("*.py"))}
+"""The package's sources as they were imported: editing them later does not change what a running process computes."""
+
+UNKNOWN = "unknown"
+"""What stands for the version of results that were stored before versions were."""
+
+
+@functools.cache
+def code_version(bearing: tuple[str, ...] = BEARING) -> str:
+    """A fingerprint of the sources that bear on numbers; comments, docstrings and layout do not count."""
+    digest = hashlib.sha256()
+    for pattern in bearing:
+        for name, text in SOURCES.items():
+            if fnmatch(name, pattern):
+                digest.update(f"{name}\n{_essence(text)}\n".encode())
+    return digest.hexdigest()[:12]
+
+
+def _essence(source: str) -> str:
+    """Python source as its parser sees it, without docstrings; the same in every version of Python."""
+    tree = ast.parse(source)
+    for node in ast.walk(tree):
+        body = getattr(node, "body", None)
+        if isinstance(body, list):
+            node.body = [part for part in body if not _is_text(part)] or [ast.Pass()]
+    return _dump(tree)
+
+
+def _dump(node: object) -> str:
+    """A syntax tree as text. Empty fields are left out: newer versions of Python have more of them."""
+    if isinstance(node, ast.JoinedStr):  # 3.12 has empty parts in f-strings that 3.13 has not
+        node.values = [part for part in node.values if getattr(part, "value", None) != ""]
+    if isinstance(node, ast.AST):
+        fields = [(name, value) for name, value in ast.iter_fields(node) if value is not None and value != []]
+        return f"{type(node).__name__}({', '.join(f'{name}={_dump(value)}' for name, value in fields)})"
+    if isinstance(node, list):
+        return f"[{', '.join(map(_dump, node))}]"
+    return repr(node)
+
+
+def _is_text(node: ast.AST) -> bool:
+    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
+
+
+def data_version(splits: DatasetDict) -> str:
+    """A fingerprint of encoded splits: their token ids and labels, in their order."""
+    digest = hashlib.sha256()
+    for name, rows in splits.items():
+        for column in ("input_ids", "labels"):
+            digest.update(f"{name} {column} {len(rows)}\n".encode())
+            digest.update(_numbers(rows.with_format("arrow")[:][column].combine_chunks()))
+    return digest.hexdigest()[:12]
+
+
+def _numbers(column: pa.Array) -> bytes:
+    """The values of an Arrow column, with the lengths of its lists."""
+    lengths = b""
+    while isinstance(column, pa.ListArray | pa.LargeListArray):
+        lengths += np.asarray(column.value_lengths(), dtype=np.int32).tobytes()
+        column = column.flatten()
+    return lengths + np.asarray(column).tobytes()
+
+
+@functools.cache
+def provenance() -> dict[str, object]:
+    """Versions, machine and commit, for `result.json`; the commit is `None` outside a git checkout."""
+    packages = ("torch", "transformers", "adapters", "datasets", "numpy")
+    versions = {name: importlib.metadata.version(name) for name in packages}
+    here = Path(__file__).parents[1]
+    git = functools.partial(subprocess.run, cwd=here, capture_output=True, text=True)
+    try:
+        commit = git(["git", "rev-parse", "HEAD"]).stdout.strip() or None
+        changed = bool(git(["git", "status", "--porcelain", "--untracked-files=no", "."]).stdout.strip())
+    except FileNotFoundError:  # no git on this machine
+        commit, changed = None, False
+    return {"versions": {"python": platform.python_version(), **versions}, "commit": commit, "changed": changed}
