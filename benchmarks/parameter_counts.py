@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import tempfile
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -19,7 +20,7 @@ from adapters import RobertaAdapterModel
 from torch import nn
 from transformers import RobertaConfig
 
-from scalearn_lib.methods import METHODS, Method, trainable_parameters, transfer_parameters
+from scalearn_lib.methods import METHODS, Learner, trainable_parameters, transfer_parameters
 from scalearn_lib.methods.soup import AdapterSoup
 from scalearn_lib.tasks import Task, get_suite, get_task
 
@@ -72,7 +73,7 @@ def head(task: Task) -> int:
     return d * d + d + (d + 1) * task.num_labels
 
 
-def count(method: Method, sources: dict[str, Path], model: RobertaAdapterModel) -> dict[str, object]:
+def count(method: Learner, sources: dict[str, Path], model: RobertaAdapterModel) -> dict[str, object]:
     """One row of the table."""
     tasks = list(get_suite("glue").tasks) if method.joint else [get_task("glue", "rte")]
     method.prepare(model, tasks, sources if method.two_stage else {})
@@ -105,10 +106,10 @@ def main(make: Callable[[], RobertaAdapterModel] = random_model) -> None:
         sources = {}
         for task in get_suite("glue").tasks:
             sources[task.name] = Path(folder) / task.name
-            METHODS["adapter"].prepare(model, [task], {})
+            METHODS["adapter"].learner().prepare(model, [task], {})
             model.save_adapter(str(sources[task.name]), task.name, use_safetensors=True)
-        methods = METHODS | {"adapter_soup": EvenSoup()}
-        table = pd.DataFrame([count(method, sources, make()) for method in methods.values()])
+        methods = METHODS | {"adapter_soup": replace(METHODS["adapter_soup"], made_by=f"{__name__}:EvenSoup")}
+        table = pd.DataFrame([count(method.learner(), sources, make()) for method in methods.values()])
     with pd.option_context("display.width", None, "display.max_columns", None):
         print(table.to_string(index=False, formatters=dict.fromkeys(table.columns[2:], "{:,}".format)))
     if arguments.json:

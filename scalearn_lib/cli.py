@@ -161,8 +161,7 @@ def _methods(arguments: argparse.Namespace) -> None:
 
     for method in METHODS.values():
         stage = "on source adapters" if method.two_stage else "alone"
-        summary = method.__doc__.splitlines()[0]
-        print(f"{method.name:<22} {method.title:<18} {stage:<19} {summary}")
+        print(f"{method.name:<22} {method.title:<20} {stage:<19} {method.about}")
 
 
 def _overrides(settings: list[str]) -> dict[str, object]:

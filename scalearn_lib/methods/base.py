@@ -1,42 +1,24 @@
-"""The one interface of all methods that the paper compares."""
+"""The one interface of everything that learns, and the heads."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import ClassVar
 
 from torch import nn
 
 from ..tasks import Task
+from .method import Method
 
 
-class Method(ABC):
-    """What is trained for a target, from which sources, and how it is saved: one row of the paper's tables.
+class Learner(Method, ABC):
+    """A method at work: what is trained for a target, from which sources, and how it is saved.
 
-    A method works on a fresh encoder with nothing added. `prepare` adds what it learns and one head per task, freezes
-    the rest and activates it; then the study trains whatever requires a gradient. A method of one task gets one task,
+    It works on a fresh encoder with nothing added. `prepare` adds what it learns and one head per task, freezes
+    the rest and activates it; then whatever requires a gradient is trained. A method of one task gets one task,
     a `joint` method all tasks of its suite; a `two_stage` method gets the folders of the trained source adapters.
     """
-
-    name: ClassVar[str]
-    """Name on the command line and in folders."""
-    title: ClassVar[str]
-    """Name in tables and figures, as the paper has it."""
-    learning_rate: ClassVar[float]
-    """Published learning rate (paper, appendix; see the budgets)."""
-    patience: ClassVar[int] = 5
-    """Published early-stopping patience, in evaluations."""
-    epochs: ClassVar[Mapping[str, int]] = {}
-    """Published number of epochs by task, where it is not 30."""
-    two_stage: ClassVar[bool] = False
-    """Whether it builds on trained source adapters."""
-    joint: ClassVar[bool] = False
-    """Whether one model is trained for all tasks of a suite at once."""
-    weight_decay: ClassVar[float] = 0.0
-    rate_factors: ClassVar[Mapping[str, float]] = {}
-    """Multiples of the learning rate for parameters whose name contains the key."""
 
     @abstractmethod
     def prepare(self, model: nn.Module, tasks: Sequence[Task], sources: Mapping[str, Path]) -> None:

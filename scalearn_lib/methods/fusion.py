@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import ClassVar
 
 from adapters import Fuse
 from torch import nn
@@ -13,26 +14,24 @@ import scalearn_lib.composition as composition
 
 from ..errors import UserError
 from ..tasks import Task
-from .base import Method, add_head
+from .base import Learner, add_head
 
 
-class AdapterFusion(Method):
-    """Attention over the outputs of the source adapters (Pfeiffer et al., 2021), in adapters' "dynamic" form."""
+class AdapterFusion(Learner):
+    """Attention over the outputs of the source adapters, in adapters' "dynamic" form."""
 
-    name, title, learning_rate = "adapter_fusion", "AdapterFusion", 5e-5
-    two_stage = True
-    config = "dynamic"
-    block = Fuse
+    block: ClassVar[type[Fuse]] = Fuse
 
-    def setup(self, sources: Sequence[str]) -> Fuse:
-        """The composition block over the sources; it carries the method's name."""
-        return self.block(*sources, name=self.name)
+    @property
+    def config(self) -> str:
+        """Name of the fusion configuration."""
+        return "dynamic"
 
     def prepare(self, model: nn.Module, tasks: Sequence[Task], sources: Mapping[str, Path]) -> None:
         (task,) = tasks
         composition.init(model)
         load_sources(model, sources)
-        setup = self.setup(list(sources))
+        setup = self.block(*sources, name=self.name)
         model.add_adapter_fusion(setup, config=self.config)
         add_head(model, task)
         model.train_adapter_fusion(setup)
@@ -44,82 +43,15 @@ class AdapterFusion(Method):
         model.load_adapter_fusion(str(folder), use_safetensors=True)
 
 
-class ScaLearnMethod(AdapterFusion):
-    """Scaling coefficients on the outputs of the source adapters: the paper's method, one subclass per variant."""
+class ScaLearn(AdapterFusion):
+    """Scaling coefficients on the outputs of the source adapters: a variant has its configuration's name."""
 
-    learning_rate, patience = 6e-3, 30  # as tuned and published; equal budgets are a matter of overrides
-    epochs = {"record": 3}
     block = composition.ScaLearn
 
-
-class ScaLearn(ScaLearnMethod):
-    """A vector of coefficients per source and layer."""
-
-    name = config = "scalearn"
-    title = "ScaLearn"
-
-
-class ScaLearnUniform(ScaLearnMethod):
-    """A scalar per source and layer."""
-
-    name = config = "scalearn_uniform"
-    title = "ScaLearnUniform"
-
-
-class ScaLearnPP(ScaLearnMethod):
-    """A vector per source, shared by all layers."""
-
-    name = config = "scalearn_pp"
-    title = "ScaLearn++"
-
-
-class ScaLearnUniformPP(ScaLearnMethod):
-    """A scalar per source, shared by all layers."""
-
-    name = config = "scalearn_uniform_pp"
-    title = "ScaLearnUniform++"
-
-
-class ScaLearnMean(ScaLearnMethod):
-    """Ablation: a vector per source and layer, divided by its sum over the sources, without dropout."""
-
-    name = config = "scalearn_mean"
-    title = "ScaLearn, mean"
-
-
-class ScaLearnSoftmax(ScaLearnMethod):
-    """Ablation: a vector per source and layer, softmax over the sources, without dropout."""
-
-    name = config = "scalearn_softmax"
-    title = "ScaLearn, softmax"
-
-
-class ScaLearnInit1(ScaLearnMethod):
-    """Ablation: a vector per source and layer that starts at 1/T instead of 2/T."""
-
-    name = config = "scalearn_init_1"
-    title = "ScaLearn, init 1/T"
-
-
-class ScaLearnNoDropout(ScaLearnMethod):
-    """Ablation: a vector per source and layer without dropout."""
-
-    name = config = "scalearn_no_dropout"
-    title = "ScaLearn, no dropout"
-
-
-class ScaLearnPenalty10(ScaLearnMethod):
-    """Ablation: a vector per source and layer, whose means are pulled to one with λ = 0.1."""
-
-    name = config = "scalearn_penalty_0_1"
-    title = "ScaLearn, λ 0.1"
-
-
-class ScaLearnPenalty1(ScaLearnMethod):
-    """Ablation: a vector per source and layer, whose means are pulled to one with λ = 0.01."""
-
-    name = config = "scalearn_penalty_0_01"
-    title = "ScaLearn, λ 0.01"
+    @property
+    def config(self) -> str:
+        """Name of the variant, a key of `VARIANTS`."""
+        return self.name
 
 
 def load_sources(model: nn.Module, sources: Mapping[str, Path]) -> None:

@@ -138,18 +138,19 @@ class GeneratedAdapter(Adapter):
 
 
 class HyperFormer(LearnedState):
-    """A generator for each layer; `activate` chooses head and embedding.
+    """A generator for each layer, or with the option `shared_generator` (++) one for all; `activate` chooses the task.
 
     With hidden size d, bottleneck b, L layers, T tasks, embeddings of size e, a projector with hidden size m and output
     p it learns T e + (e + 1) m + (m + 1) p + L (p + 1) (2 d b + b + 3 d) parameters.
+
+    With one generator v comes from the task's and the layer's embedding, and is normalised: (T + L) e + (2 e + 1) m +
+    (m + 1) p + 2 p + (p + 1) (2 d b + b + 3 d) parameters. The authors' third embedding, of the place within a layer,
+    is not needed: there is one place.
     """
 
-    name, title, learning_rate = "hyperformer", "HyperFormer", 3e-4
-    patience, joint = 10, True
     embedding_size: ClassVar[int] = 512
     middle_size: ClassVar[int] = 128
     projected_size: ClassVar[int] = 64
-    shared_generator: ClassVar[bool] = False
 
     def prepare(self, model: nn.Module, tasks: Sequence[Task], sources: Mapping[str, Path]) -> None:
         add_heads(model, tasks)
@@ -164,10 +165,10 @@ class HyperFormer(LearnedState):
 
         sizes = (self.embedding_size, self.middle_size, self.projected_size)
         names = [task.name for task in tasks]
-        more = (len(places), generator()) if self.shared_generator else ()
+        more = (len(places), generator()) if self.options["shared_generator"] else ()
         model.base_model.shared_parameters[self.name] = TaskVectors(names, *sizes, *more)
         for layer, place in enumerate(places):
-            own = None if self.shared_generator else generator()
+            own = None if self.options["shared_generator"] else generator()
             place.adapters[self.name] = GeneratedAdapter(self.name, hidden, bottleneck, config, layer, own)
         model.train_adapter(self.name)
         self.activate(model, tasks[0])
@@ -175,14 +176,3 @@ class HyperFormer(LearnedState):
     def activate(self, model: nn.Module, task: Task) -> None:
         super().activate(model, task)
         model.base_model.shared_parameters[self.name].task = task.name
-
-
-class HyperFormerPP(HyperFormer):
-    """One generator for all layers; v comes from the task's and the layer's embedding, and is normalised.
-
-    It learns (T + L) e + (2 e + 1) m + (m + 1) p + 2 p + (p + 1) (2 d b + b + 3 d) parameters. The authors' third
-    embedding, of the place within a layer, is not needed: there is one place.
-    """
-
-    name, title = "hyperformer_pp", "HyperFormer++"
-    shared_generator = True

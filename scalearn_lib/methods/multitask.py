@@ -17,9 +17,6 @@ from .single import REDUCTION, LearnedState
 class FullMultiTask(LearnedState):
     """All parameters of the encoder, shared by all tasks; `activate` chooses the head."""
 
-    name, title, learning_rate = "full_m", "full-m", 2e-5
-    patience, joint = 10, True
-
     def prepare(self, model: nn.Module, tasks: Sequence[Task], sources: Mapping[str, Path]) -> None:
         add_heads(model, tasks)
         model.freeze_model(False)
@@ -28,9 +25,6 @@ class FullMultiTask(LearnedState):
 
 class AdapterMultiTask(LearnedState):
     """One bottleneck adapter with reduction factor 16, shared by all tasks; `activate` chooses the head."""
-
-    name, title, learning_rate = "adapter_m", "adapter-m", 3e-4
-    patience, joint = 10, True
 
     def prepare(self, model: nn.Module, tasks: Sequence[Task], sources: Mapping[str, Path]) -> None:
         add_heads(model, tasks)

@@ -105,24 +105,24 @@ class ProPETL(LearnedState):
     With hidden size d, bottleneck b and L layers it learns 2 d b + b + d parameters of the prototype and
     2 d b L scores. After training one bit per score would do; what is saved are the scores, so that training can go on.
 
-    Args:
+    Options:
         sparsity: fraction of the prototype's weights that a mask keeps, per projection.
 
     Raises:
         UserError: `sparsity` is not in (0, 1].
     """
 
-    name, title, learning_rate = "propetl", "ProPETL", 1e-3
-    weight_decay = 0.1
-    rate_factors = {"mask": 5.0}
-
-    def __init__(self, sparsity: float = 0.5) -> None:
-        if not 0 < sparsity <= 1:
+    def __post_init__(self) -> None:
+        if not 0 < self.sparsity <= 1:
             raise UserError(
-                f"The sparsity of {self.title} is {sparsity}, but it is the fraction of weights that is kept; give a "
-                "number above 0, at most 1."
+                f"The sparsity of {self.title} is {self.sparsity}, but it is the fraction of weights that is kept; "
+                "give a number above 0, at most 1."
             )
-        self.sparsity = sparsity
+
+    @property
+    def sparsity(self) -> float:
+        """Fraction of the weights that a mask keeps."""
+        return self.options["sparsity"]
 
     def prepare(self, model: nn.Module, tasks: Sequence[Task], sources: Mapping[str, Path]) -> None:
         (task,) = tasks
@@ -136,7 +136,7 @@ class ProPETLMultiTask(ProPETL):
 
     On top of the single task's parameters it learns 2 d b scores per task.
 
-    Args:
+    Options:
         sparsity: fraction of the prototype's weights that each mask keeps.
         combine: "or", "and" or "sum" of the two masks.
 
@@ -144,20 +144,14 @@ class ProPETLMultiTask(ProPETL):
         UserError: `sparsity` is not in (0, 1], or there is no such combination.
     """
 
-    name, title, learning_rate = "propetl_m", "ProPETL-m", 3e-4
-    patience, joint = 10, True
-    weight_decay = 0.0
-    rate_factors = {"mask": 10.0}
-
-    def __init__(self, sparsity: float = 0.3, combine: str = "or") -> None:
-        super().__init__(sparsity)
-        if combine not in COMBINE:
-            raise unknown("combination of masks", combine, COMBINE)
-        self.combine = combine
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.options["combine"] not in COMBINE:
+            raise unknown("combination of masks", self.options["combine"], COMBINE)
 
     def prepare(self, model: nn.Module, tasks: Sequence[Task], sources: Mapping[str, Path]) -> None:
         add_heads(model, tasks)
-        shared = add_prototype(model, self.name, self.sparsity, self.combine)
+        shared = add_prototype(model, self.name, self.sparsity, self.options["combine"])
         for task in tasks:
             for part in ("down", "up"):
                 shared[task_mask(task.name, part)] = new_scores(shared[f"{part}_weight"])

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import ClassVar
 
 import torch
 from adapters import BnConfig
@@ -27,7 +26,7 @@ from ..composition.stacking import stack_projections
 from ..errors import UserError
 from ..tasks import Task
 from .base import add_head
-from .fusion import ScaLearnMethod, load_sources
+from .fusion import load_sources
 from .single import LearnedState
 
 INIT_RANGE = 1e-3
@@ -86,13 +85,17 @@ class RoutedAdapter(Adapter):
         return up + residual_input, down, up
 
 
-class Polytropon(LearnedState):
-    """A logit per source and layer: with T sources and L layers it learns T L parameters."""
+class Routing(LearnedState):
+    """A logit per source, layer and block of the hidden width, shared by both projections.
 
-    name, title = "polytropon", "Polytropon"
-    learning_rate, patience, epochs = ScaLearnMethod.learning_rate, ScaLearnMethod.patience, ScaLearnMethod.epochs
-    two_stage = True
-    heads: ClassVar[int] = 1
+    With T sources, L layers and the option `heads` H it learns T L H parameters: Polytropon has one block, Multi-Head
+    Routing eight.
+    """
+
+    @property
+    def heads(self) -> int:
+        """Number of blocks of the hidden width."""
+        return self.options["heads"]
 
     def prepare(self, model: nn.Module, tasks: Sequence[Task], sources: Mapping[str, Path]) -> None:
         """See `Method.prepare`. The sources are merged into one adapter and taken off the model.
@@ -118,13 +121,6 @@ class Polytropon(LearnedState):
             model.delete_adapter(source)
         add_head(model, task)
         model.train_adapter(self.name)
-
-
-class MultiHeadRouting(Polytropon):
-    """A logit per source, layer and block of the hidden width: T L H parameters, shared by both projections."""
-
-    name, title = "multi_head_routing", "Multi-Head Routing"
-    heads = 8
 
 
 def check_alike(model: nn.Module, sources: Sequence[str]) -> list[BottleneckLayer]:

@@ -7,21 +7,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import ClassVar
 
-from adapters import AdapterConfig, CompacterPlusPlusConfig, IA3Config, SeqBnConfig
+from adapters import AdapterConfig
 from safetensors.torch import load_file, save_file
 from torch import nn
 
 from ..errors import UserError
 from ..tasks import Task
-from .base import Method, add_head
+from .base import Learner, add_head
 
 REDUCTION = 16
 """Hidden size over bottleneck width, in every method with a bottleneck (paper, appendix)."""
 
 
-class LearnedState(Method):
+class LearnedState(Learner):
     """A method that saves whatever requires a gradient, heads included, in one file."""
 
     _file = "model.safetensors"
@@ -50,19 +49,24 @@ class LearnedState(Method):
 class FullFineTuning(LearnedState):
     """All parameters of the encoder and a head."""
 
-    name, title, learning_rate = "full", "full fine-tuning", 2e-5
-
     def prepare(self, model: nn.Module, tasks: Sequence[Task], sources: Mapping[str, Path]) -> None:
         (task,) = tasks
         add_head(model, task)
         model.freeze_model(False)
 
 
-class SingleAdapter(Method):
-    """One sequential bottleneck ("Pfeiffer") adapter with reduction factor 16: stage 1, and the paper's baseline."""
+class SingleAdapter(Learner):
+    """One adapter of a configuration of adapters: the bottleneck that stage 2 uses as a source, or another.
 
-    name, title, learning_rate = "adapter", "adapter", 3e-4
-    config: ClassVar[AdapterConfig] = SeqBnConfig(reduction_factor=REDUCTION)
+    (IA)³ learns (2 d + f) L parameters with hidden size d, intermediate size f and L layers. adapters scales the
+    intermediate layer before its activation, the paper after it.
+    """
+
+    @property
+    def config(self) -> AdapterConfig:
+        """The adapter's configuration: that of the option's name, with the paper's reduction factor if it has one."""
+        config = AdapterConfig.load(self.options["config"])
+        return config.replace(reduction_factor=REDUCTION) if "reduction_factor" in config else config
 
     def prepare(self, model: nn.Module, tasks: Sequence[Task], sources: Mapping[str, Path]) -> None:
         (task,) = tasks
@@ -84,9 +88,6 @@ class Compacter(SingleAdapter):
     two factors and a bias per projection, and one n × n × n tensor that all layers share.
     """
 
-    name, title, learning_rate = "compacter", "Compacter++", 3e-3
-    config = CompacterPlusPlusConfig(reduction_factor=REDUCTION)
-
     def prepare(self, model: nn.Module, tasks: Sequence[Task], sources: Mapping[str, Path]) -> None:
         """See `Method.prepare`.
 
@@ -102,14 +103,3 @@ class Compacter(SingleAdapter):
                 f"{parts * REDUCTION}."
             )
         super().prepare(model, tasks, sources)
-
-
-class IA3(SingleAdapter):
-    """Factors on keys, values and the FFN's intermediate layer (Liu et al., 2022), 1 at first.
-
-    With hidden size d, intermediate size f and L layers it learns (2 d + f) L parameters. adapters scales the
-    intermediate layer before its activation, the paper after it.
-    """
-
-    name, title, learning_rate = "ia3", "(IA)³", 5e-3
-    config = IA3Config()

@@ -16,6 +16,7 @@ import os
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -26,7 +27,7 @@ from transformers import DataCollatorWithPadding, PreTrainedTokenizerBase
 from ..errors import UserError, unknown
 from ..tasks import SUITES, Task, get_suite
 from ..tasks.encoders import load_tokenizer
-from .base import Method, add_head
+from .base import Learner, add_head
 from .fusion import load_sources
 from .routing import check_alike
 
@@ -36,13 +37,13 @@ BATCH = 64
 _embeddings: dict[tuple[str, str, str, int], Tensor] = {}  # of this process, by suite, task, encoder and sentences
 
 
-class AdapterSoup(Method):
+class AdapterSoup(Learner):
     """The weighted average of the parameters of `top_k` source adapters; only the head learns: 0 transfer parameters.
 
     The target's own adapter is always among them, where it is a source; the others are those most similar to the
     target. Weights are the similarities, negative ones cut to zero, divided by their sum.
 
-    Args:
+    Options:
         top_k: number of adapters that are averaged.
         sentences: sentences per task at most.
 
@@ -50,16 +51,23 @@ class AdapterSoup(Method):
         UserError: one of the two is not positive.
     """
 
-    name, title, learning_rate = "adapter_soup", "AdapterSoup", 3e-4
-    two_stage = True
-    _file = "soup.json"
+    _file: ClassVar[str] = "soup.json"
 
-    def __init__(self, top_k: int = 5, sentences: int = 10_000) -> None:
-        if top_k < 1 or sentences < 1:
+    @property
+    def top_k(self) -> int:
+        """Number of adapters that are averaged."""
+        return self.options["top_k"]
+
+    @property
+    def sentences(self) -> int:
+        """Sentences per task at most."""
+        return self.options["sentences"]
+
+    def __post_init__(self) -> None:
+        if self.top_k < 1 or self.sentences < 1:
             raise UserError(
-                f"{self.title} was given top_k {top_k} and {sentences} sentences; both have to be at least 1."
+                f"{self.title} was given top_k {self.top_k} and {self.sentences} sentences; both have to be at least 1."
             )
-        self.top_k, self.sentences = top_k, sentences
 
     def prepare(self, model: nn.Module, tasks: Sequence[Task], sources: Mapping[str, Path]) -> None:
         """See `Method.prepare`. The averaged adapter stays, its sources are taken off the model.

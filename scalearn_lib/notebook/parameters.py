@@ -11,8 +11,8 @@ import torch
 from ..errors import UserError, unknown
 from ..methods import get_method
 from ..paths import output_dir
-from ..runs.versions import provenance
 from ..runs.run import Run, source_tasks_at_hand
+from ..runs.versions import provenance
 from ..tasks import get_suite, get_task
 from ..tasks.encoders import encoder_dir
 from ..training.budget import BUDGETS

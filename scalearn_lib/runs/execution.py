@@ -138,7 +138,7 @@ def load_trained(run: Run, output: Path | None = None) -> nn.Module:
                 f"{run} was made with another source adapter '{name}' than the one in {source.folder(output)}; "
                 f"remove {run.folder(output)} to make it again."
             )
-    method, tasks = get_method(run.method), run.tasks()
+    method, tasks = get_method(run.method).learner(), run.tasks()
     model = load_model(run.encoder)
     method.prepare(model, tasks, {name: source.weights(output) for name, source in run.sources().items()})
     method.load(model, tasks, run.weights(output))
@@ -151,7 +151,7 @@ def load_trained(run: Run, output: Path | None = None) -> nn.Module:
 def _make(run: Run, folder: Path, sources: dict[str, Path], versions: dict[str, object]) -> dict[str, object]:
     started = time.perf_counter()
     transformers.utils.logging.set_verbosity_error()
-    method, tasks, budget = get_method(run.method), run.tasks(), run.settings()
+    method, tasks, budget = get_method(run.method).learner(), run.tasks(), run.settings()
     if torch.cuda.is_available():
         torch.cuda.reset_peak_memory_stats()
     with new_folder(folder) if is_first() else nullcontext() as temporary:

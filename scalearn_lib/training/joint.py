@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader, Sampler, SequentialSampler
 from transformers import EarlyStoppingCallback, PreTrainedTokenizerBase, PrinterCallback, Trainer
 
 from ..errors import UserError
-from ..methods import Method
+from ..methods import Learner
 from ..tasks import Task
 from ..tasks.encoding import collator
 from .budget import Budget
@@ -80,7 +80,7 @@ class JointTrainer(Trainer):
 
     def __init__(
         self,
-        method: Method,
+        method: Learner,
         tasks: Sequence[Task],
         data: Mapping[str, DatasetDict],
         tokenizer,
@@ -141,7 +141,7 @@ class _Pairs(torch.utils.data.Dataset):
 
 def train_jointly(
     model: nn.Module,
-    method: Method,
+    method: Learner,
     tasks: Sequence[Task],
     data: Mapping[str, DatasetDict],
     tokenizer: PreTrainedTokenizerBase,

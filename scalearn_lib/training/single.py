@@ -24,7 +24,7 @@ from transformers import (
     TrainingArguments,
 )
 
-from ..methods import Method
+from ..methods import Learner
 from ..tasks import Task
 from ..tasks.encoding import EVALUATION_BATCH, collator
 from ..tasks.metrics import score
@@ -114,7 +114,7 @@ class Watch(TrainerCallback):
 
 def train(
     model: nn.Module,
-    method: Method,
+    method: Learner,
     task: Task,
     data: DatasetDict,
     tokenizer: PreTrainedTokenizerBase,
@@ -241,7 +241,7 @@ def logged(trainer: Trainer, metric: str) -> list[dict[str, float]]:
     return [{key: log[key] for key in keys if key in log} for log in logs]
 
 
-def optimizer_for(model: nn.Module, method: Method, budget: Budget) -> torch.optim.Optimizer | None:
+def optimizer_for(model: nn.Module, method: Learner, budget: Budget) -> torch.optim.Optimizer | None:
     """Return AdamW with the method's own learning rates, or `None` where all parameters learn at one.
 
     As in transformers' trainer, biases and layer norms have no weight decay.

@@ -13,15 +13,15 @@ from torch.nn import functional
 from transformers import BertConfig, PretrainedConfig, RobertaConfig
 
 from scalearn_lib.errors import UserError
-from scalearn_lib.methods.base import transfer_parameters
-from scalearn_lib.methods.hyperformer import GeneratedAdapter, HyperFormer, HyperFormerPP, TaskVectors
+from scalearn_lib.methods import get_method, transfer_parameters
+from scalearn_lib.methods.hyperformer import GeneratedAdapter, HyperFormer, TaskVectors
 from scalearn_lib.tasks import Task, get_suite
 from scalearn_lib.tasks.encoders import load_model
 
 TASKS = get_suite("toy").tasks
 INPUTS = {"input_ids": torch.arange(5, 25).view(2, 10), "attention_mask": torch.ones(2, 10, dtype=torch.long)}
 SIZES = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 64}
-METHODS = [HyperFormer(), HyperFormerPP()]
+METHODS = [get_method("hyperformer").learner(), get_method("hyperformer_pp").learner()]
 each = pytest.mark.parametrize("method", METHODS, ids=lambda method: method.name)
 
 
@@ -65,7 +65,7 @@ def count(method: HyperFormer, d: int, b: int, number: int, tasks: int) -> int:
     """The formulas of the docstrings."""
     e, m, p = 512, 128, 64
     generator = (p + 1) * (2 * d * b + b + 3 * d)
-    if isinstance(method, HyperFormerPP):
+    if method.options["shared_generator"]:
         return (tasks + number) * e + (2 * e + 1) * m + (m + 1) * p + 2 * p + generator
     return tasks * e + (e + 1) * m + (m + 1) * p + number * generator
 

@@ -48,7 +48,7 @@ def learned(model: torch.nn.Module) -> set[str]:
 
 @pytest.mark.parametrize("name", FITTING)
 def test_only_the_methods_own_parameters_and_the_head_learn(name: str, sources: dict[str, Path]) -> None:
-    model, method = load_model("tiny"), get_method(name)
+    model, method = load_model("tiny"), get_method(name).learner()
     tasks = tasks_of(name)
     method.prepare(model, tasks, sources if method.two_stage else {})
     heads = tuple(f"heads.{task.name}." for task in tasks)
@@ -64,7 +64,7 @@ def test_only_the_methods_own_parameters_and_the_head_learn(name: str, sources: 
 
 @pytest.mark.parametrize("name", FITTING)
 def test_what_was_learned_comes_back(name: str, sources: dict[str, Path], tmp_path: Path) -> None:
-    method = get_method(name)
+    method = get_method(name).learner()
     models = [load_model("tiny") for _ in range(2)]
     for seed, model in enumerate(models):
         torch.manual_seed(seed)
@@ -86,7 +86,7 @@ def test_what_was_learned_comes_back(name: str, sources: dict[str, Path], tmp_pa
 
 def test_source_order_is_the_order_of_omega(sources: dict[str, Path]) -> None:
     model = load_model("tiny")
-    method = get_method("scalearn")
+    method = get_method("scalearn").learner()
     method.prepare(model, [TASK], dict(reversed(sources.items())))
     assert model.adapters_config.get_fusion("scalearn")[1] == list(reversed(sources))
 
@@ -110,6 +110,6 @@ def test_unknown_methods_are_refused_with_a_near_match() -> None:
 
 def test_regression_heads_have_one_output() -> None:
     model = load_model("tiny")
-    get_method("adapter").prepare(model, [get_task("toy", "toy_score")], {})
+    get_method("adapter").learner().prepare(model, [get_task("toy", "toy_score")], {})
     with torch.no_grad():
         assert model(torch.arange(5, 15).view(1, 10)).logits.shape == (1, 1)

@@ -10,27 +10,24 @@ from safetensors.torch import load_file
 from torch import nn
 
 from scalearn_lib.errors import UserError
-from scalearn_lib.methods import transfer_parameters
-from scalearn_lib.methods.base import Method
-from scalearn_lib.methods.multitask import AdapterMultiTask, FullMultiTask
-from scalearn_lib.methods.propetl import ProPETLMultiTask
+from scalearn_lib.methods import Learner, get_method, transfer_parameters
 from scalearn_lib.tasks import Task, get_suite
 from scalearn_lib.tasks.encoders import load_model
 
 TASKS = get_suite("toy").tasks
 INPUTS = {"input_ids": torch.arange(5, 25).view(2, 10), "attention_mask": torch.ones(2, 10, dtype=torch.long)}
-METHODS = [FullMultiTask(), AdapterMultiTask(), ProPETLMultiTask()]
+METHODS = [get_method("full_m").learner(), get_method("adapter_m").learner(), get_method("propetl_m").learner()]
 each = pytest.mark.parametrize("method", METHODS, ids=lambda method: method.name)
 
 
-def prepared(method: Method, seed: int) -> nn.Module:
+def prepared(method: Learner, seed: int) -> nn.Module:
     model = load_model("tiny")
     torch.manual_seed(seed)
     method.prepare(model, TASKS, {})
     return model.eval()
 
 
-def logits(method: Method, model: nn.Module) -> dict[str, torch.Tensor]:
+def logits(method: Learner, model: nn.Module) -> dict[str, torch.Tensor]:
     """Logits of every task."""
     values = {}
     with torch.no_grad():
@@ -50,7 +47,7 @@ def labels(task: Task) -> torch.Tensor:
 
 
 @each
-def test_all_heads_and_the_shared_part_learn(method: Method) -> None:
+def test_all_heads_and_the_shared_part_learn(method: Learner) -> None:
     model = prepared(method, 0)
     learned = {name for name, p in model.named_parameters() if p.requires_grad}
     heads = {name for name, _ in model.named_parameters() if name.startswith("heads.")}
@@ -64,13 +61,13 @@ def test_all_heads_and_the_shared_part_learn(method: Method) -> None:
 def test_numbers_of_parameters() -> None:
     width, bottleneck, layers = 32, 2, 2
     encoder = sum(p.numel() for p in load_model("tiny").parameters())
-    assert transfer_parameters(prepared(FullMultiTask(), 0)) == encoder
+    assert transfer_parameters(prepared(get_method("full_m").learner(), 0)) == encoder
     per_layer = 2 * width * bottleneck + bottleneck + width
-    assert transfer_parameters(prepared(AdapterMultiTask(), 0)) == per_layer * layers
+    assert transfer_parameters(prepared(get_method("adapter_m").learner(), 0)) == per_layer * layers
 
 
 @each
-def test_activate_chooses_the_head(method: Method) -> None:
+def test_activate_chooses_the_head(method: Learner) -> None:
     model = prepared(method, 0)
     assert model.active_head == TASKS[0].name  # prepared means ready
     for task, values in zip(TASKS, logits(method, model).values(), strict=True):
@@ -78,7 +75,7 @@ def test_activate_chooses_the_head(method: Method) -> None:
 
 
 @each
-def test_what_was_learned_comes_back_for_every_task(method: Method, tmp_path: Path) -> None:
+def test_what_was_learned_comes_back_for_every_task(method: Learner, tmp_path: Path) -> None:
     first, second = prepared(method, 0), prepared(method, 1)
     with torch.no_grad():
         for p in first.parameters():
@@ -95,7 +92,7 @@ def test_what_was_learned_comes_back_for_every_task(method: Method, tmp_path: Pa
 
 
 @each
-def test_steps_on_alternating_tasks_reduce_every_loss(method: Method) -> None:
+def test_steps_on_alternating_tasks_reduce_every_loss(method: Learner) -> None:
     model = prepared(method, 0)
     rate = {"full_m": 1e-4}.get(method.name, 1e-2)
     optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=rate)
@@ -112,7 +109,7 @@ def test_steps_on_alternating_tasks_reduce_every_loss(method: Method) -> None:
 
 
 @each
-def test_a_step_leaves_other_tasks_heads_alone(method: Method) -> None:
+def test_a_step_leaves_other_tasks_heads_alone(method: Learner) -> None:
     model = prepared(method, 0)
     method.activate(model, TASKS[2])
     model(**INPUTS, labels=labels(TASKS[2])).loss.backward()
@@ -124,13 +121,13 @@ def test_a_step_leaves_other_tasks_heads_alone(method: Method) -> None:
 
 @each
 @pytest.mark.parametrize("count", [0, 1])
-def test_joint_training_needs_two_tasks(method: Method, count: int) -> None:
+def test_joint_training_needs_two_tasks(method: Learner, count: int) -> None:
     with pytest.raises(UserError, match=r"at least two tasks, but got (toy_topic|none); give it all tasks"):
         method.prepare(load_model("tiny"), TASKS[:count], {})
 
 
 @each
-def test_what_was_saved_for_other_tasks_is_refused(method: Method, tmp_path: Path) -> None:
+def test_what_was_saved_for_other_tasks_is_refused(method: Learner, tmp_path: Path) -> None:
     model = load_model("tiny")
     method.prepare(model, TASKS[:2], {})
     method.save(model, TASKS[:2], tmp_path)

@@ -11,9 +11,8 @@ from torch import nn
 from transformers import RobertaConfig
 
 from scalearn_lib.errors import UserError
-from scalearn_lib.methods import transfer_parameters
-from scalearn_lib.methods.base import Method
-from scalearn_lib.methods.propetl import COMBINE, KeepTop, MaskedLinear, ProPETL, ProPETLMultiTask
+from scalearn_lib.methods import Learner, get_method, transfer_parameters
+from scalearn_lib.methods.propetl import COMBINE, KeepTop, MaskedLinear, ProPETL
 from scalearn_lib.tasks import get_suite
 from scalearn_lib.tasks.encoders import load_model
 
@@ -21,9 +20,11 @@ TASKS = get_suite("toy").tasks
 WIDTH, BOTTLENECK, LAYERS = 32, 2, 2  # of the tiny encoder
 INPUTS = {"input_ids": torch.arange(5, 25).view(2, 10), "attention_mask": torch.ones(2, 10, dtype=torch.long)}
 LABELS = torch.tensor([0, 1])
+HALF, QUARTER, ALL = (get_method("propetl").learner(sparsity=kept) for kept in (0.5, 0.25, 1))
+JOINT = get_method("propetl_m").learner()
 
 
-def prepared(method: Method, seed: int = 0) -> nn.Module:
+def prepared(method: Learner, seed: int = 0) -> nn.Module:
     model = load_model("tiny")
     torch.manual_seed(seed)
     method.prepare(model, TASKS if method.joint else TASKS[:1], {})
@@ -34,7 +35,7 @@ def projections(model: nn.Module) -> list[MaskedLinear]:
     return [module for module in model.modules() if isinstance(module, MaskedLinear)]
 
 
-def shared(model: nn.Module, method: Method) -> nn.ParameterDict:
+def shared(model: nn.Module, method: Learner) -> nn.ParameterDict:
     return model.base_model.shared_parameters[method.name]
 
 
@@ -99,17 +100,17 @@ def test_task_and_layer_masks_combine(combine: str, expected: list, gradient: li
     assert torch.equal(scores.grad, torch.tensor(gradient).float())
 
 
-@pytest.mark.parametrize("method", [ProPETL(), ProPETL(0.25), ProPETLMultiTask()])
+@pytest.mark.parametrize("method", [HALF, QUARTER, JOINT])
 def test_every_mask_in_a_model_keeps_its_fraction(method: ProPETL) -> None:
     model = prepared(method)
     for projection in projections(model):
         projection.task = None
         assert projection.mask({}).sum() == round(method.sparsity * WIDTH * BOTTLENECK)
-    assert {ProPETL().sparsity, ProPETLMultiTask().sparsity} == {0.5, 0.3}
+    assert {get_method(name).options["sparsity"] for name in ("propetl", "propetl_m")} == {0.5, 0.3}
 
 
-@pytest.mark.parametrize("method", [ProPETL(), ProPETLMultiTask()], ids=lambda method: method.name)
-def test_numbers_of_parameters(method: Method) -> None:
+@pytest.mark.parametrize("method", [HALF, JOINT], ids=lambda method: method.name)
+def test_numbers_of_parameters(method: Learner) -> None:
     model = prepared(method)
     product = 2 * WIDTH * BOTTLENECK
     expected = product + BOTTLENECK + WIDTH + product * LAYERS + (product * len(TASKS) if method.joint else 0)
@@ -127,7 +128,7 @@ def test_sizes_on_roberta_base_with_eight_tasks() -> None:
     eight = (TASKS * 2)[:8]
     eight = [type(task)(**{**vars(task), "name": f"task{i}"}) for i, task in enumerate(eight)]
     counts = {}
-    for method in (ProPETL(), ProPETLMultiTask()):
+    for method in (HALF, JOINT):
         with torch.device("meta"):
             model = AutoAdapterModel.from_config(
                 RobertaConfig(vocab_size=50265, max_position_embeddings=514, type_vocab_size=1)
@@ -137,7 +138,7 @@ def test_sizes_on_roberta_base_with_eight_tasks() -> None:
     assert counts == {"propetl": 959_280, "propetl_m": 1_549_104}
 
 
-@pytest.mark.parametrize("method", [ProPETL(), ProPETL(1), ProPETLMultiTask()], ids=["half", "all", "joint"])
+@pytest.mark.parametrize("method", [HALF, ALL, JOINT], ids=["half", "all", "joint"])
 def test_it_is_a_plain_adapter_with_masked_weights_in_every_layer(method: ProPETL) -> None:
     """Adapters of adapters' own, filled with W ⊙ m, are the reference for outputs and, by the chain rule, gradients."""
     model = prepared(method)
@@ -176,12 +177,12 @@ def test_it_is_a_plain_adapter_with_masked_weights_in_every_layer(method: ProPET
 
 
 def test_layers_have_masks_of_their_own() -> None:
-    masks = [p.mask({}) for p in projections(prepared(ProPETL())) if p.part == "down"]
+    masks = [p.mask({}) for p in projections(prepared(HALF)) if p.part == "down"]
     assert len(masks) == LAYERS and not torch.equal(*masks)
 
 
 def test_activate_sets_the_tasks_mask() -> None:
-    method = ProPETLMultiTask()
+    method = JOINT
     model = prepared(method)
     assert {p.task for p in projections(model)} == {TASKS[0].name}
     method.activate(model, TASKS[1])
@@ -198,7 +199,7 @@ def test_activate_sets_the_tasks_mask() -> None:
 
 
 def test_scores_and_prototype_depend_on_torchs_seed_alone() -> None:
-    states = [dict(prepared(ProPETLMultiTask(), seed).named_parameters()) for seed in (0, 0, 1)]
+    states = [dict(prepared(JOINT, seed).named_parameters()) for seed in (0, 0, 1)]
     learned = [name for name, p in states[0].items() if p.requires_grad and "bias" not in name]
     assert len(learned) > 4 * LAYERS and all(torch.equal(states[0][name], states[1][name]) for name in learned)
     assert not any(torch.equal(states[0][name], states[2][name]) for name in learned)
@@ -208,7 +209,7 @@ def test_scores_and_prototype_depend_on_torchs_seed_alone() -> None:
 
 
 def test_what_was_learned_comes_back(tmp_path: Path) -> None:
-    method, models = ProPETL(), [prepared(ProPETL(), seed) for seed in (0, 1)]
+    method, models = HALF, [prepared(HALF, seed) for seed in (0, 1)]
     method.save(models[0], TASKS[:1], tmp_path)
     with torch.no_grad():
         expected = models[0](**INPUTS).logits
@@ -218,7 +219,7 @@ def test_what_was_learned_comes_back(tmp_path: Path) -> None:
 
 
 def test_steps_reduce_the_loss_and_change_masks() -> None:
-    method = ProPETL()
+    method = HALF
     model = prepared(method)
     before = [p.mask({}).detach() for p in projections(model)]
     named = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
@@ -238,14 +239,14 @@ def test_steps_reduce_the_loss_and_change_masks() -> None:
     assert any(not torch.equal(p.mask({}), old) for p, old in zip(projections(model), before, strict=True))
 
 
-@pytest.mark.parametrize("method", [ProPETL, ProPETLMultiTask])
+@pytest.mark.parametrize("method", [HALF, JOINT], ids=lambda method: method.name)
 @pytest.mark.parametrize("sparsity", [0, -0.1, 1.01, float("nan")])
-def test_a_sparsity_that_is_no_fraction_is_refused(method: type[ProPETL], sparsity: float) -> None:
+def test_a_sparsity_that_is_no_fraction_is_refused(method: ProPETL, sparsity: float) -> None:
     with pytest.raises(UserError, match=f"The sparsity of ProPETL.* is {sparsity}, .*give a number above 0, at most 1"):
-        method(sparsity)
+        method.learner(sparsity=sparsity)
 
 
 def test_an_unknown_combination_is_refused_with_the_known_ones() -> None:
     with pytest.raises(UserError, match="Unknown combination of masks 'xor' .*valid: or, and, sum"):
-        ProPETLMultiTask(combine="xor")
-    assert set(COMBINE) == {"or", "and", "sum"} and ProPETLMultiTask().combine == "or"
+        get_method("propetl_m").learner(combine="xor")
+    assert set(COMBINE) == {"or", "and", "sum"} and JOINT.options["combine"] == "or"

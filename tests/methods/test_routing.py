@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from transformers import BertConfig, RobertaConfig
 
 from scalearn_lib.errors import UserError
-from scalearn_lib.methods.base import transfer_parameters
-from scalearn_lib.methods.routing import MultiHeadRouting, Polytropon, RoutedAdapter, check_alike
+from scalearn_lib.methods import get_method, transfer_parameters
+from scalearn_lib.methods.routing import RoutedAdapter, Routing, check_alike
 from scalearn_lib.tasks import get_task
 from scalearn_lib.tasks.encoders import load_model
 
@@ -20,7 +20,7 @@ TASK = get_task("toy", "toy_topic")
 NAMES = ("toy_topic", "toy_pair", "toy_score")
 WIDTH, BOTTLENECK, LAYERS = 32, 2, 2  # of the tiny encoder
 INPUTS = {"input_ids": torch.arange(5, 25).view(2, 10), "attention_mask": torch.ones(2, 10, dtype=torch.long)}
-METHODS = [Polytropon(), MultiHeadRouting()]
+METHODS = [get_method("polytropon").learner(), get_method("multi_head_routing").learner()]
 each = pytest.mark.parametrize("method", METHODS, ids=lambda method: method.name)
 
 
@@ -43,7 +43,7 @@ def sources(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     return save_sources(tmp_path_factory.mktemp("sources"), load_model("tiny"))
 
 
-def prepared(method: Polytropon, sources: dict[str, Path], seed: int = 0) -> nn.Module:
+def prepared(method: Routing, sources: dict[str, Path], seed: int = 0) -> nn.Module:
     model = load_model("tiny")
     torch.manual_seed(seed)
     method.prepare(model, [TASK], sources)
@@ -81,12 +81,12 @@ def with_adapter(sources: dict[str, Path], weights: dict[str, float]) -> Tensor:
 
 
 def test_the_number_of_parameters(sources: dict[str, Path]) -> None:
-    assert transfer_parameters(prepared(Polytropon(), sources)) == 3 * LAYERS
-    assert transfer_parameters(prepared(MultiHeadRouting(), sources)) == 3 * LAYERS * 8
+    assert transfer_parameters(prepared(get_method("polytropon").learner(), sources)) == 3 * LAYERS
+    assert transfer_parameters(prepared(get_method("multi_head_routing").learner(), sources)) == 3 * LAYERS * 8
 
 
 @each
-def test_only_the_logits_and_the_head_learn(method: Polytropon, sources: dict[str, Path]) -> None:
+def test_only_the_logits_and_the_head_learn(method: Routing, sources: dict[str, Path]) -> None:
     model = prepared(method, sources)
     learned = {name for name, p in model.named_parameters() if p.requires_grad}
     heads = {name for name, _ in model.named_parameters() if name.startswith("heads.")}
@@ -96,7 +96,7 @@ def test_only_the_logits_and_the_head_learn(method: Polytropon, sources: dict[st
 
 
 @each
-def test_weights_begin_nearly_equal_and_sum_to_one(method: Polytropon, sources: dict[str, Path]) -> None:
+def test_weights_begin_nearly_equal_and_sum_to_one(method: Routing, sources: dict[str, Path]) -> None:
     model = prepared(method, sources)
     for layer in layers(model):
         torch.testing.assert_close(layer.weights(), torch.full((method.heads, 3), 1 / 3), atol=1e-3, rtol=0)
@@ -110,7 +110,7 @@ def test_weights_begin_nearly_equal_and_sum_to_one(method: Polytropon, sources: 
 
 @each
 @pytest.mark.parametrize("chosen", range(3))
-def test_all_weight_on_one_source_is_that_adapter(method: Polytropon, chosen: int, sources: dict[str, Path]) -> None:
+def test_all_weight_on_one_source_is_that_adapter(method: Routing, chosen: int, sources: dict[str, Path]) -> None:
     model = prepared(method, sources)
     set_logits(model, torch.tensor([10.0 if i == chosen else -80.0 for i in range(3)]))
     expected = with_adapter(sources, {NAMES[chosen]: 1.0})
@@ -121,7 +121,7 @@ def test_all_weight_on_one_source_is_that_adapter(method: Polytropon, chosen: in
 
 @each
 def test_equal_routing_in_all_blocks_is_the_average_of_the_parameters(
-    method: Polytropon, sources: dict[str, Path]
+    method: Routing, sources: dict[str, Path]
 ) -> None:
     model, logits = prepared(method, sources), torch.tensor([0.5, -1.0, 2.0])
     set_logits(model, logits)
@@ -155,7 +155,7 @@ def test_blocks_take_their_parts_from_their_own_sources(sources: dict[str, Path]
 
 
 @each
-def test_what_was_learned_comes_back(method: Polytropon, sources: dict[str, Path], tmp_path: Path) -> None:
+def test_what_was_learned_comes_back(method: Routing, sources: dict[str, Path], tmp_path: Path) -> None:
     first, second = prepared(method, sources, 0), prepared(method, sources, 1)
     disturb(first)
     method.save(first, [TASK], tmp_path)
@@ -166,7 +166,7 @@ def test_what_was_learned_comes_back(method: Polytropon, sources: dict[str, Path
 
 
 @each
-def test_steps_reduce_the_loss_and_leave_the_sources_alone(method: Polytropon, sources: dict[str, Path]) -> None:
+def test_steps_reduce_the_loss_and_leave_the_sources_alone(method: Routing, sources: dict[str, Path]) -> None:
     model = prepared(method, sources)
     frozen = {name: buffer.clone() for name, buffer in model.named_buffers() if "sources_" in name}
     start = [layer.logits.detach().clone() for layer in layers(model)]
@@ -184,7 +184,7 @@ def test_steps_reduce_the_loss_and_leave_the_sources_alone(method: Polytropon, s
 
 
 @each
-def test_the_logits_alone_can_lower_a_loss(method: Polytropon, sources: dict[str, Path]) -> None:
+def test_the_logits_alone_can_lower_a_loss(method: Routing, sources: dict[str, Path]) -> None:
     """Routing learns to imitate one of the sources."""
     model, target = prepared(method, sources), with_adapter(sources, {"toy_pair": 1.0})
     optimizer = torch.optim.Adam([layer.logits for layer in layers(model)], lr=0.3)
@@ -200,7 +200,7 @@ def test_the_logits_alone_can_lower_a_loss(method: Polytropon, sources: dict[str
 
 
 @each
-def test_bert_and_a_target_that_is_no_source(method: Polytropon, tmp_path: Path) -> None:
+def test_bert_and_a_target_that_is_no_source(method: Routing, tmp_path: Path) -> None:
     sizes = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 64}
     model = AutoAdapterModel.from_config(BertConfig(**sizes))
     sources = save_sources(tmp_path, AutoAdapterModel.from_config(BertConfig(**sizes)))
@@ -214,7 +214,7 @@ def test_sources_of_different_widths_are_refused(tmp_path: Path) -> None:
     sources = save_sources(tmp_path, load_model("tiny"), toy_pair=SeqBnConfig(reduction_factor=8))
     message = r"cannot be averaged: their bottleneck widths are 2 \(toy_topic\), 4 \(toy_pair\), 2 \(toy_score\); train"
     with pytest.raises(UserError, match=message):
-        Polytropon().prepare(load_model("tiny"), [TASK], sources)
+        get_method("polytropon").learner().prepare(load_model("tiny"), [TASK], sources)
 
 
 @pytest.mark.parametrize(
@@ -228,11 +228,11 @@ def test_sources_of_different_widths_are_refused(tmp_path: Path) -> None:
 def test_sources_that_differ_otherwise_are_refused(config: SeqBnConfig, reason: str, tmp_path: Path) -> None:
     sources = save_sources(tmp_path, load_model("tiny"), toy_pair=config)
     with pytest.raises(UserError, match=reason):
-        Polytropon().prepare(load_model("tiny"), [TASK], sources)
+        get_method("polytropon").learner().prepare(load_model("tiny"), [TASK], sources)
 
 
 @each
-def test_no_sources_are_refused(method: Polytropon) -> None:
+def test_no_sources_are_refused(method: Routing) -> None:
     with pytest.raises(UserError, match="no source adapters"):
         method.prepare(load_model("tiny"), [TASK], {})
 
@@ -240,4 +240,4 @@ def test_no_sources_are_refused(method: Polytropon) -> None:
 def test_a_hidden_size_that_the_heads_do_not_divide_is_refused() -> None:
     config = RobertaConfig(hidden_size=36, num_hidden_layers=1, num_attention_heads=4, intermediate_size=64)
     with pytest.raises(UserError, match="into 8 equal parts, but the encoder has 36; .* multiple of 8"):
-        MultiHeadRouting().prepare(AutoAdapterModel.from_config(config), [TASK], {})
+        get_method("multi_head_routing").learner().prepare(AutoAdapterModel.from_config(config), [TASK], {})

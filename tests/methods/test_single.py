@@ -11,16 +11,14 @@ from torch import nn
 from transformers import BertConfig, RobertaConfig
 
 from scalearn_lib.errors import UserError
-from scalearn_lib.methods import trainable_parameters, transfer_parameters
-from scalearn_lib.methods.base import Method
-from scalearn_lib.methods.single import IA3, Compacter, FullFineTuning, SingleAdapter
+from scalearn_lib.methods import Learner, get_method, trainable_parameters, transfer_parameters
 from scalearn_lib.tasks import get_task
 from scalearn_lib.tasks.encoders import load_model
 
 TASK = get_task("toy", "toy_topic")
 INPUTS = {"input_ids": torch.arange(5, 25).view(2, 10), "attention_mask": torch.ones(2, 10, dtype=torch.long)}
 WIDE = {"vocab_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 96}
-NEW = [Compacter(), IA3()]
+NEW = [get_method("compacter").learner(), get_method("ia3").learner()]
 
 
 def encoder(kind: type = RobertaConfig, hidden_size: int = 64, seed: int = 0) -> nn.Module:
@@ -36,7 +34,7 @@ def roberta_base() -> nn.Module:
         return AutoAdapterModel.from_config(config)
 
 
-def prepared(method: Method, seed: int, kind: type = RobertaConfig) -> nn.Module:
+def prepared(method: Learner, seed: int, kind: type = RobertaConfig) -> nn.Module:
     model = encoder(kind)
     torch.manual_seed(seed)
     method.prepare(model, [TASK], {})
@@ -53,7 +51,7 @@ def differ(model: nn.Module, seed: int) -> None:
 
 
 @pytest.mark.parametrize(("method", "marker"), [(NEW[0], ".toy_topic."), (NEW[1], ".loras.toy_topic.")])
-def test_only_the_adapter_and_the_head_learn(method: Method, marker: str) -> None:
+def test_only_the_adapter_and_the_head_learn(method: Learner, marker: str) -> None:
     model = prepared(method, 0)
     learned = {name for name, p in model.named_parameters() if p.requires_grad}
     rest = {name for name in learned if not name.startswith("heads.toy_topic.")}
@@ -63,7 +61,7 @@ def test_only_the_adapter_and_the_head_learn(method: Method, marker: str) -> Non
 
 def test_compacter_counts_as_its_formula_says() -> None:
     layers, width, bottleneck, parts = 2, 64, 4, 4
-    model = prepared(Compacter(), 0)
+    model = prepared(get_method("compacter").learner(), 0)
     assert transfer_parameters(model) == 3 * (width + bottleneck) * layers + parts**3
     assert [name for name, p in model.named_parameters() if p.shape == (parts,) * 3] == [
         "roberta.shared_parameters.toy_topic.phm_rule"  # once, for all layers
@@ -71,13 +69,13 @@ def test_compacter_counts_as_its_formula_says() -> None:
 
 
 def test_ia3_counts_as_its_formula_says() -> None:
-    assert transfer_parameters(prepared(IA3(), 0)) == (2 * 64 + 96) * 2
+    assert transfer_parameters(prepared(get_method("ia3").learner(), 0)) == (2 * 64 + 96) * 2
 
 
 def test_sizes_on_roberta_base() -> None:
     """The paper has 29K for Compacter++ and 57K for (IA)³, of which adapters' configuration has 55.3K."""
     counts = {}
-    for method in (SingleAdapter(), *NEW):
+    for method in (get_method("adapter").learner(), *NEW):
         model = roberta_base()
         method.prepare(model, [TASK], {})
         counts[method.name] = transfer_parameters(model)
@@ -86,7 +84,7 @@ def test_sizes_on_roberta_base() -> None:
 
 @pytest.mark.parametrize("kind", [RobertaConfig, BertConfig])
 @pytest.mark.parametrize("method", NEW, ids=lambda method: method.name)
-def test_what_was_learned_comes_back(method: Method, kind: type, tmp_path: Path) -> None:
+def test_what_was_learned_comes_back(method: Learner, kind: type, tmp_path: Path) -> None:
     models = [prepared(method, seed, kind) for seed in (0, 1)]
     for seed, model in enumerate(models):
         differ(model, seed)
@@ -103,7 +101,7 @@ def test_what_was_learned_comes_back(method: Method, kind: type, tmp_path: Path)
 
 
 @pytest.mark.parametrize("method", NEW, ids=lambda method: method.name)
-def test_a_few_steps_reduce_the_loss(method: Method) -> None:
+def test_a_few_steps_reduce_the_loss(method: Learner) -> None:
     model = prepared(method, 0)
     optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=method.learning_rate)
     losses = []
@@ -124,12 +122,12 @@ def test_compacter_refuses_widths_that_its_products_do_not_fit(hidden_size: int,
     with pytest.raises(
         UserError, match=f"that 4 divides, but the encoder has {hidden_size} and {bottleneck}; .* multiple of 64"
     ):
-        Compacter().prepare(model, [TASK], {})
+        get_method("compacter").learner().prepare(model, [TASK], {})
     assert not model.has_adapters() and not model.heads  # refused before anything was added
 
 
 def test_loading_into_another_model_is_refused(tmp_path: Path) -> None:
-    method = FullFineTuning()
+    method = get_method("full").learner()
     model = load_model("tiny")
     method.prepare(model, [TASK], {})
     method.save(model, [TASK], tmp_path)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from scalearn_lib.errors import UserError
-from scalearn_lib.methods import soup
+from scalearn_lib.methods import get_method, soup
 from scalearn_lib.methods.base import transfer_parameters
 from scalearn_lib.methods.soup import AdapterSoup, draw_sentences, mean_embedding, source_tasks
 from scalearn_lib.tasks import get_suite, get_task
@@ -20,7 +20,7 @@ from scalearn_lib.tasks.encoders import load_model, load_tokenizer
 TASKS = {task.name: task for task in get_suite("toy").tasks}
 TASK = TASKS["toy_topic"]
 INPUTS = {"input_ids": torch.arange(5, 25).view(2, 10), "attention_mask": torch.ones(2, 10, dtype=torch.long)}
-METHOD = AdapterSoup(top_k=2, sentences=16)
+METHOD = get_method("adapter_soup").learner(top_k=2, sentences=16)
 
 
 @pytest.fixture(autouse=True)
@@ -87,13 +87,13 @@ def test_sentences_are_a_fixed_draw_from_the_training_split() -> None:
     drawn = draw_sentences(TASKS["toy_pair"], 20)
     assert drawn == draw_sentences(TASKS["toy_pair"], 20) != every[:20]
     assert len(set(drawn)) == 20 and set(drawn) <= set(every)
-    assert AdapterSoup().sentences == 10_000 and AdapterSoup().top_k == 5
+    assert get_method("adapter_soup").learner().sentences == 10_000 and get_method("adapter_soup").learner().top_k == 5
 
 
 def test_weights_are_the_similarities_of_the_nearest(sources: dict[str, Path]) -> None:
     means = {"toy_topic": [0.8], "toy_pair": [0.1], "toy_score": [0.6], "toy_polarity": [0.4]}
     give(sources, means, 16)
-    method = AdapterSoup(top_k=3, sentences=16)
+    method = get_method("adapter_soup").learner(top_k=3, sentences=16)
     weights = method.weights(load_model("tiny"), TASK, sources)
     assert weights == pytest.approx({"toy_topic": 8 / 18, "toy_score": 6 / 18, "toy_polarity": 4 / 18})
     assert sum(weights.values()) == pytest.approx(1)
@@ -103,8 +103,8 @@ def test_the_target_is_included_and_dissimilar_sources_count_nothing(sources: di
     means = {"toy_topic": [0.3], "toy_pair": [-0.9], "toy_score": [0.9], "toy_polarity": [0.5]}
     give(sources, means, 16)
     model = load_model("tiny")
-    assert AdapterSoup(1, 16).weights(model, TASK, sources) == {"toy_topic": 1.0}
-    weights = AdapterSoup(4, 16).weights(model, TASK, sources)
+    assert get_method("adapter_soup").learner(top_k=1, sentences=16).weights(model, TASK, sources) == {"toy_topic": 1.0}
+    weights = get_method("adapter_soup").learner(top_k=4, sentences=16).weights(model, TASK, sources)
     assert list(weights) == list(sources)
     assert weights == pytest.approx({"toy_topic": 3 / 17, "toy_pair": 0, "toy_score": 9 / 17, "toy_polarity": 5 / 17})
 
@@ -138,7 +138,7 @@ def test_the_adapter_is_the_weighted_average_and_only_the_head_learns(sources: d
 
 
 def test_what_was_learned_comes_back(sources: dict[str, Path], tmp_path: Path) -> None:
-    first, second = prepared(METHOD, sources, 0), prepared(AdapterSoup(4, 16), sources, 1)
+    first, second = (prepared(METHOD.learner(top_k=k), sources, seed) for k, seed in ((2, 0), (4, 1)))
     METHOD.save(first, [TASK], tmp_path / "saved")
     assert json.loads((tmp_path / "saved" / "soup.json").read_text()) == first.soup_weights
     with torch.no_grad():
@@ -169,7 +169,7 @@ def test_embeddings_are_computed_once(sources: dict[str, Path], monkeypatch: pyt
     assert METHOD.weights(model, TASK, sources) == first  # from the files
     assert len(calls) == 4 and len(files(sources)) == 4
     assert not [file for folder in sources.values() for file in folder.parent.glob(".*")]
-    AdapterSoup(2, 8).weights(model, TASK, sources)
+    get_method("adapter_soup").learner(top_k=2, sentences=8).weights(model, TASK, sources)
     assert len(calls) == 8 and len(files(sources)) == 8  # another number of sentences
     with torch.no_grad():
         model.get_input_embeddings().weight.add_(0.1)
@@ -213,7 +213,7 @@ def test_an_unknown_source_is_refused(sources: dict[str, Path]) -> None:
 
 def test_fewer_sources_than_are_averaged_are_refused(sources: dict[str, Path]) -> None:
     with pytest.raises(UserError, match="averages 5 source adapters, but there are only 4; give it more"):
-        AdapterSoup().prepare(load_model("tiny"), [TASK], sources)
+        get_method("adapter_soup").learner().prepare(load_model("tiny"), [TASK], sources)
 
 
 def test_a_missing_source_is_named(sources: dict[str, Path]) -> None:
@@ -243,4 +243,4 @@ def test_a_damaged_embedding_is_refused(content: bytes | np.ndarray, sources: di
 @pytest.mark.parametrize("options", [{"top_k": 0}, {"sentences": 0}])
 def test_numbers_below_one_are_refused(options: dict[str, int]) -> None:
     with pytest.raises(UserError, match="at least 1"):
-        AdapterSoup(**options)
+        get_method("adapter_soup").learner(**options)

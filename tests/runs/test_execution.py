@@ -20,7 +20,6 @@ from scalearn_lib.errors import UserError
 from scalearn_lib.evidence import load_results
 from scalearn_lib.grids.jobs import state
 from scalearn_lib.methods import METHODS
-from scalearn_lib.methods.soup import AdapterSoup
 from scalearn_lib.runs import Run, RunFailed, execute, execute_all, execution, load_trained
 from scalearn_lib.runs.versions import code_version
 from scalearn_lib.tasks.encoders import encoder_dir, load_tokenizer
@@ -107,9 +106,13 @@ def logits_of(run: Run, output: Path) -> torch.Tensor:
         return load_trained(run, output)(**tokens).logits
 
 
+# toy has four sources
+SMALL_SOUP = replace(METHODS["adapter_soup"], options={"top_k": 2, "sentences": 16})
+
+
 @pytest.fixture
 def small_soup(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(METHODS, "adapter_soup", AdapterSoup(top_k=2, sentences=16))  # toy has four sources
+    monkeypatch.setitem(METHODS, "adapter_soup", SMALL_SOUP)
 
 
 @pytest.mark.parametrize("name", METHODS)
@@ -132,10 +135,9 @@ def test_a_new_process_computes_the_same_logits_with_every_method(
 import torch
 from pathlib import Path
 from scalearn_lib.methods import METHODS
-from scalearn_lib.methods.soup import AdapterSoup
-from tests.runs.test_execution import logits_of, run_of
+from tests.runs.test_execution import SMALL_SOUP, logits_of, run_of
 
-METHODS["adapter_soup"] = AdapterSoup(top_k=2, sentences=16)
+METHODS["adapter_soup"] = SMALL_SOUP
 expected = torch.load({str(tmp_path / "expected.pt")!r})
 found = {{name: logits_of(run_of(name, {wide!r}), Path({str(shared)!r})) for name in METHODS}}
 print([name for name in METHODS if not torch.equal(found[name], expected[name])])

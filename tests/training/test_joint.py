@@ -78,7 +78,7 @@ def test_what_joint_training_refuses() -> None:
 
 
 def test_masks_learn_at_their_own_rate_without_decay_of_biases() -> None:
-    model, method = load_model("tiny"), get_method("propetl")
+    model, method = load_model("tiny"), get_method("propetl").learner()
     method.prepare(model, [get_suite("toy").tasks[0]], {})
     budget = Run("toy", "toy_topic", "propetl", "tiny", budget="paper").settings()
     optimizer = optimizer_for(model, method, budget)

@@ -140,13 +140,13 @@ def test_a_model_without_bottleneck_adapters_shares_nothing(method: str, tmp_pat
 
 
 def test_an_encoder_that_learns_shares_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    prepare = type(get_method("adapter")).prepare
+    prepare = type(get_method("adapter").learner()).prepare
 
     def unfrozen(self, model: nn.Module, *arguments) -> None:
         prepare(self, model, *arguments)
         model.base_model.embeddings.word_embeddings.weight.requires_grad_(True)
 
-    monkeypatch.setattr(type(get_method("adapter")), "prepare", unfrozen)
+    monkeypatch.setattr(type(get_method("adapter").learner()), "prepare", unfrozen)
     execute(RUNS[0], tmp_path)
     assert not sharing._kept(TASK).outputs
 

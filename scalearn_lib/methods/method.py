@@ -1,0 +1,52 @@
+"""What a method is: one row of the paper's tables, as data."""
+
+from __future__ import annotations
+
+import pkgutil
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .base import Learner
+
+
+@dataclass(frozen=True)
+class Method:
+    """The facts of a method. What it does to a model is the work of its `learner`, which imports torch and adapters.
+
+    Args:
+        name: name on the command line and in folders.
+        title: name in tables and figures, as the paper has it.
+        about: one line for humans.
+        learning_rate: the published one (paper, appendix; see the budgets).
+        made_by: its learner's class, as "module:Class" with the module's full name.
+        patience: published early-stopping patience, in evaluations.
+        epochs: published number of epochs by task, where it is not 30.
+        two_stage: whether it builds on trained source adapters.
+        joint: whether one model is trained for all tasks of a suite at once.
+        weight_decay: AdamW's.
+        rate_factors: multiples of the learning rate for parameters whose name contains the key.
+        options: what its learner is told besides, by name.
+    """
+
+    name: str
+    title: str
+    about: str
+    learning_rate: float
+    made_by: str
+    patience: int = 5
+    epochs: Mapping[str, int] = field(default_factory=dict)
+    two_stage: bool = False
+    joint: bool = False
+    weight_decay: float = 0.0
+    rate_factors: Mapping[str, float] = field(default_factory=dict)
+    options: Mapping[str, object] = field(default_factory=dict)
+
+    def learner(self, **options: object) -> Learner:
+        """Return what prepares, saves and loads a model for this method, with some of its options changed."""
+        values = {each.name: getattr(self, each.name) for each in fields(Method)}
+        return pkgutil.resolve_name(self.made_by)(**values | {"options": {**self.options, **options}})
+
+    def __post_init__(self) -> None:
+        """Check the options; learners with options of their own do."""
