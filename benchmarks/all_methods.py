@@ -53,9 +53,9 @@ def main() -> None:
         beaten = [task for task in baselines if scores[task] > baselines[task]]
         row = {"method": METHODS[name].title, **(100 * scores).round(1), "average": round(100 * scores.mean(), 1)}
         row |= {"beats baseline": f"{len(beaten)} of {len(baselines)}"}
-        row |= {"parameters": max(r["transfer_parameters"] for r in stored)}
-        row |= {"seconds": round(sum(r["seconds"]["total"] for r in stored))}
-        rows.append(row | {"peak MiB": max(r["peak_memory_mib"] for r in stored)})
+        row |= {"parameters": max(r.transfer_parameters for r in stored)}
+        row |= {"seconds": round(sum(r.seconds["total"] for r in stored))}
+        rows.append(row | {"peak MiB": max(r.peak_memory_mib for r in stored)})
     table = pd.DataFrame(rows)
     baseline = {"method": "majority or mean", **{task: round(100 * score, 1) for task, score in baselines.items()}}
     table = pd.concat([table, pd.DataFrame([baseline])], ignore_index=True)

@@ -105,14 +105,14 @@ def figures(arguments, scratch: Path) -> None:
     processes += [alone(run, apart, arguments.threads) for run in sample[half:]]
     for run in sample:
         ours, theirs = execute(run, together), execute(run, apart)
-        differing = [key for key in OUTCOME if ours[key] != theirs[key]]
+        differing = [key for key in OUTCOME if getattr(ours, key) != getattr(theirs, key)]
         if differing:
             raise SystemExit(f"{run} differs in {', '.join(differing)} between one process and its own.")
 
     each = float(np.median([whole for whole, _ in processes]))
     imports, data, run = np.median([parts for _, parts in processes], axis=0)
-    of_sample = [execute(run, apart)["seconds"] for run in sample]
-    of_grid = [execute(run, together)["seconds"] for run in runs]
+    of_sample = [execute(run, apart).seconds for run in sample]
+    of_grid = [execute(run, together).seconds for run in runs]
     lone, later = (
         {part: float(np.median([seconds[part] for seconds in every])) for part in ("train", "test")}
         for every in (of_sample, of_grid)

@@ -220,11 +220,10 @@ def _run(arguments: argparse.Namespace) -> None:
     output = arguments.output or output_dir()
     for run in runs:
         result = execute(run, output)
-        metric = result["metric"]
         print(f"{run}")
-        print(f"  test {metric} {result['test'][metric]:.4f}, validation {result['validation'][metric]:.4f}")
-        print(f"  best at epoch {result['selected_epoch']:.2f} (step {result['selected_step']} of {result['steps']})")
-        print(f"  {result['transfer_parameters']:,} transfer parameters, {result['seconds']['total']:.0f} s")
+        print(f"  test {result.metric} {result.score:.4f}, validation {result.validation[result.metric]:.4f}")
+        print(f"  best at epoch {result.selected_epoch:.2f} (step {result.selected_step} of {result.steps})")
+        print(f"  {result.transfer_parameters:,} transfer parameters, {result.seconds['total']:.0f} s")
         print(f"  {run.folder(output) / 'result.json'}", flush=True)
 
 
@@ -246,8 +245,8 @@ def _table(arguments: argparse.Namespace) -> None:
     _show(shown)
     if "versions" in shown:
         print(
-            "These results were made by different code or from different data (versions; unknown: before they were "
-            "stored), so differences between them may have other causes than the methods."
+            "These results were made by different code or from different data (versions), so differences between them "
+            "may have other causes than the methods."
         )
     if frame["paper"].notna().any() and frame["difference"].isna().all():
         print("The encoder is not the paper's, so no differences are given.")

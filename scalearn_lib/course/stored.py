@@ -66,8 +66,7 @@ def store_few_shot(folder: Path, output: Path) -> None:
         result = execute(run, output)
         label = by_names[run.source_tasks or SETS["all"]] if get_method(run.method).two_stage else "none"
         row = {"sources": label, "method": run.method, "seed": run.seed}
-        metric = result["metric"]
-        scores.append(row | {"validation": result["validation"][metric], "test": result["test"][metric]})
+        scores.append(row | {"validation": result.validation[result.metric], "test": result.score})
         if run.method in VARIANTS:
             omega = scaling_coefficients(load_trained(run, output), run.method).mean(["layer", "hidden"])
             omegas += [

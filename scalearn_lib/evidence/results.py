@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 
 import pandas as pd
 
-from ..methods import METHODS
-from ..runs.result import RESULT, code_label, read_result
-from ..runs.versions import UNKNOWN
+from ..runs.result import RESULT, Result, read_result
+from ..runs.run import say_once
+
+SAME = ("transfer_parameters", "trainable_parameters", "device", "threads", "steps", "source_data")
+"""Columns that are fields of a result."""
+
+COLUMNS = (
+    "suite task method encoder seed k budget overrides sampling source_tasks metric transfer_parameters "
+    "trainable_parameters score validation seconds train_seconds device threads steps batch_size code data "
+    "source_data folder"
+).split()
 
 
 def load_results(output: Path, **where: object) -> pd.DataFrame:
@@ -20,7 +29,7 @@ def load_results(output: Path, **where: object) -> pd.DataFrame:
     metric on test), `validation`, `transfer_parameters`, `trainable_parameters`, `seconds` (`train_seconds` of them
     training), `device`, `threads`, `steps`, `batch_size`, `code`, `data` and `source_data` (fingerprints of what it was
     made from, the last of the data of its source adapters), `folder`. Failed and damaged results stay out; damaged
-    ones are named in a warning line.
+    ones are named once.
 
     Args:
         output: the folder that runs were executed into.
@@ -31,33 +40,20 @@ def load_results(output: Path, **where: object) -> pd.DataFrame:
         try:
             result = read_result(file.parent)
         except ValueError as error:
-            print(f"Left out: {error}; run it again.")
+            say_once(f"Left out: {error}; run it again.")
             continue
-        if result is None or result["status"] != "ok":  # none: removed since it was listed
+        if not isinstance(result, Result):  # none: removed since it was listed
             continue
-        row = {"sampling": "resampled", "source_tasks": None} | result["run"]  # the first results had neither field
-        if row["method"] not in METHODS:
-            print(f"Left out: {file} is of the method '{row['method']}', which does not exist any more.")
-            continue
-        row["overrides"] = json.dumps(row["overrides"], sort_keys=True)
-        row["source_tasks"] = " ".join(row["source_tasks"] or ())
-        row |= {key: result[key] for key in ("transfer_parameters", "trainable_parameters")}
-        seconds = result["seconds"]
-        row |= {"seconds": seconds["total"], "train_seconds": seconds.get("train"), "folder": str(file.parent)}
-        row |= {key: result.get(key) for key in ("device", "threads", "steps")}
-        row["code"] = code_label(result)
-        row["source_data"] = result.get("source_data", UNKNOWN)
-        row |= {"batch_size": result.get("settings", {}).get("batch_size")}
-        for task, scores in result.get("tasks", {row["task"]: result}).items():  # a joint run has several
-            metric = scores["metric"]
-            scored = {"task": task, "metric": metric, "score": scores["test"][metric]}
-            scored["data"] = scores.get("data", UNKNOWN)
-            scored = row | scored | {"validation": scores["validation"][metric]}
-            if all(scored[key] == value for key, value in where.items()):
-                rows.append(scored)
-    columns = (
-        "suite task method encoder seed k budget overrides sampling source_tasks metric transfer_parameters "
-        "trainable_parameters score validation seconds train_seconds device threads steps batch_size code data "
-        "source_data folder"
-    ).split()
-    return pd.DataFrame(rows, columns=columns)
+        run = result.run
+        row = {**asdict(run), "overrides": json.dumps(dict(run.overrides), sort_keys=True)}
+        row |= {"source_tasks": " ".join(run.source_tasks or ()), "code": result.code_label, "folder": str(file.parent)}
+        row |= {key: getattr(result, key) for key in SAME}
+        row |= {"seconds": result.seconds["total"], "train_seconds": result.seconds["train"]}
+        row |= {"batch_size": result.settings.batch_size}
+        for task in result.tasks or [run.task]:  # a joint run has several
+            scored = result.of_task(task)
+            row |= {"task": task, "metric": scored.metric, "score": scored.score, "data": scored.data}
+            row |= {"validation": scored.validation[scored.metric]}
+            if all(row[key] == value for key, value in where.items()):
+                rows.append(dict(row))
+    return pd.DataFrame(rows, columns=COLUMNS)

@@ -10,7 +10,6 @@ import pandas as pd
 
 from ..errors import UserError
 from ..methods import METHODS, get_method
-from ..runs.versions import UNKNOWN
 from ..tasks import get_suite
 from .paper import published, same_encoder
 from .results import load_results
@@ -89,9 +88,8 @@ def versions(results: pd.DataFrame) -> pd.Series:
         ("data", "data", ["task"]),  # whatever the suite: they share tasks
         ("source_data", "sources' data", ["suite", "source_tasks"]),
     ):
-        known = results[column].where(results[column] != UNKNOWN)
-        several = known.groupby([results[name] for name in same]).transform("nunique") > 1
-        version = version + (f" {title} " + results[column]).where(several & known.notna(), "")
+        several = results.groupby(same)[column].transform("nunique") > 1
+        version = version + (f" {title} " + results[column]).where(several, "")
     return version
 
 

@@ -142,9 +142,9 @@ def state(item: Item, output: Path) -> str:
     if result is None:
         return "missing"
     check_encoder(item, file.parent, result)
-    if not all((item.weights(output) / name).exists() for name in result["files"]):
+    if not all((item.weights(output) / name).exists() for name in result.files):
         return "missing"
-    return "complete" if result["status"] == "ok" else "failed"
+    return "complete" if result.status == "ok" else "failed"
 
 
 def remaining(jobs: Sequence[Job], output: Path) -> list[Job]:
@@ -225,4 +225,4 @@ def plan_file(study: str, output: Path) -> Path:
 def _plain(item: Item) -> dict[str, object]:
     if isinstance(item, Probe):
         return {"probe": asdict(item)}
-    return {"run": asdict(item) | {"overrides": dict(item.overrides)}}
+    return {"run": item.spec()}

@@ -11,7 +11,7 @@ from pathlib import Path
 from ..evidence.results import load_results
 from ..probing.pairs import Probe
 from ..runs.locks import is_held, run_lock
-from ..runs.result import read_result
+from ..runs.result import Failure, read_result
 from ..runs.run import Run
 from .costs import estimate
 from .jobs import DRIVER_LOCK, WAITING, Item, Job, all_items, log_file, make_jobs, result_file, state
@@ -73,9 +73,10 @@ def _failures(jobs: Sequence[Job], study: str, states: dict[Item, str], output: 
 def _told(item: Item, output: Path) -> str:
     """The error that a stored failure tells; another process may just have removed it."""
     try:
-        return (read_result(result_file(item, output).parent) or {}).get("error", "being made again")
+        result = read_result(result_file(item, output).parent)
     except (OSError, ValueError):
-        return "being made again"
+        result = None
+    return result.error if isinstance(result, Failure) else "being made again"
 
 
 def notebook_error(log: Path, at_work: bool) -> str | None:

@@ -59,7 +59,7 @@ def carry_out(items: Sequence[Item], output: Path) -> Iterator[tuple[Item, float
                 score = None
             else:
                 result = execute(item, output)
-                score = result["test"][result["metric"]]
+                score = result.score
         except Exception as error:  # an out-of-memory error, say: other runs may be smaller
             if not isinstance(error, UserError):
                 traceback.print_exc()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -19,7 +18,6 @@ from ..methods.fusion import load_sources
 from ..tasks import Task
 from ..tasks.encoders import load_model
 from ..tasks.encoding import EVALUATION_BATCH, collator
-from ..training.sharing import each_once, modules_below
 
 
 def with_fixed_coefficients(encoder: str, sources: Mapping[str, Path]) -> tuple[nn.Module, ScaLearn]:
@@ -49,8 +47,7 @@ def scaled_features(
 ) -> Tensor:
     """Return the last layer's first-token vectors under each setting of a block's fixed coefficients.
 
-    Each batch is tokenised and padded once, and what lies below the first transfer layer runs once: no coefficient
-    bears on it. Features are taken in evaluation mode.
+    Each batch is padded once for all settings. Features are taken in evaluation mode.
 
     Args:
         model: an encoder whose active setup is `block`, with fixed coefficients; they end as the last of `settings`.
@@ -71,18 +68,14 @@ def scaled_features(
     features = torch.empty(len(settings), len(rows), *choices, model.config.hidden_size)
     order = np.argsort(rows["length"][:])[::-1]
     size = EVALUATION_BATCH.get(model.device.type, EVALUATION_BATCH["cpu"])
-    below: dict[str, nn.Module] | None = None
     title = f"encoding {len(rows)} examples, {len(settings)} settings"
     for start in tqdm(range(0, len(rows), size), desc=title, leave=False, disable=None):
         batch = order[start : start + size]
         encoded = collate([inputs[int(row)] for row in batch])
         encoded = {name: encoded[name].flatten(0, -2).to(model.device) for name in names}
-        if below is None:
-            below = modules_below(model, functools.partial(model.base_model, **encoded))
-        with each_once(below, {}):
-            for number, value in enumerate(values):
-                for layer in layers:
-                    layer.omega.copy_(value)
-                hidden = model.base_model(**encoded).last_hidden_state[:, 0].float().cpu()
-                features[number, batch.copy()] = hidden.view(len(batch), *features.shape[2:])
+        for number, value in enumerate(values):
+            for layer in layers:
+                layer.omega.copy_(value)
+            hidden = model.base_model(**encoded).last_hidden_state[:, 0].float().cpu()
+            features[number, batch.copy()] = hidden.view(len(batch), *features.shape[2:])
     return features

@@ -8,13 +8,13 @@ from pathlib import Path
 import pandas as pd
 
 from ..runs.locks import locked
-from ..runs.result import code_label, source_versions
-from ..runs.run import slug
-from ..runs.versions import PROBING, UNKNOWN, code_version
+from ..runs.result import Result, source_versions
+from ..runs.run import say_once, slug
+from ..runs.versions import PROBING, code_label, code_version
 
 
 def store_pairs(
-    pairs: pd.DataFrame, made: Mapping[str, dict[str, object]], output: Path, suite: str, encoder: str, budget: str
+    pairs: pd.DataFrame, made: Mapping[str, Result], output: Path, suite: str, encoder: str, budget: str
 ) -> Path:
     """Add probes of pairs of source adapters, the target's own and a partner's, to those stored for `load_pairs`.
 
@@ -27,7 +27,7 @@ def store_pairs(
     """
     file = pairs_file(output, suite, encoder, budget, *pairs.columns[:2])
     about = source_versions(made)
-    pairs = pairs.assign(code=code_label({"code": code_version(PROBING)} | about), data=about["source_data"])
+    pairs = pairs.assign(code=code_label(code_version(PROBING), about["source_code"]), data=about["source_data"])
     keys = [*pairs.columns[:2], "seed"]
     with locked(file.with_suffix(".lock")):
         every = [read_pairs(file), pairs]
@@ -44,11 +44,7 @@ def read_pairs(file: Path) -> pd.DataFrame | None:
         pairs = pd.read_csv(file)
     except (FileNotFoundError, ValueError):  # pandas' errors of parsing are ValueErrors
         return None
-    if not {"seed", "score"} <= set(pairs.columns[2:]):
-        return None
-    for column in {"code", "data"} - set(pairs):  # the first files lack them
-        pairs[column] = UNKNOWN
-    return pairs
+    return pairs if {"seed", "score", "code", "data"} <= set(pairs.columns[2:]) else None
 
 
 def pairs_file(output: Path, suite: str, encoder: str, budget: str, target: str, partner: str) -> Path:
@@ -67,7 +63,7 @@ def load_pairs(output: Path, suite: str, encoder: str, budget: str) -> pd.DataFr
     for file in sorted((output / "probing" / suite / slug(encoder) / budget).glob("*.csv")):
         frame = read_pairs(file)
         if frame is None:
-            print(f"Left out: {file} is no table of probes; remove it and probe again.")
+            say_once(f"Left out: {file} is no table of probes; remove it and probe again.")
             continue
         target, partner = frame.columns[:2]
         names = {target: "omega_target", partner: "omega_partner"}

@@ -29,9 +29,12 @@ from ..training.single import Diverged, train
 from .data import data_version_of, splits_of, tokenizer_of
 from .locks import sole_maker
 from .result import (
+    Failure,
+    Result,
+    Scores,
     check_encoder,
     check_files,
-    code_label,
+    checksums,
     fingerprint,
     new_folder,
     read_result,
@@ -45,7 +48,7 @@ from .versions import code_version, provenance
 logging.getLogger("adapters").setLevel(logging.ERROR)
 
 
-def execute(run: Run, output: Path | None = None) -> dict[str, object]:
+def execute(run: Run, output: Path | None = None) -> Result:
     """Return the result of `run`: the stored one if it is complete, else one made now.
 
     Args:
@@ -67,10 +70,10 @@ def execute(run: Run, output: Path | None = None) -> dict[str, object]:
             if result is None:
                 weights = {task: source.weights(output) for task, source in sources.items()}
                 result = _make(run, folder, weights, source_versions(made))
-    return of_task(result, run.task)
+    return result.of_task(run.task)
 
 
-def _stored(run: Run, folder: Path, say: bool = False) -> dict[str, object] | None:
+def _stored(run: Run, folder: Path, say: bool = False) -> Result | None:
     """The complete result in a folder, or `None`; `say` tells of damage.
 
     Raises:
@@ -78,7 +81,7 @@ def _stored(run: Run, folder: Path, say: bool = False) -> dict[str, object] | No
     """
     try:
         result = read_result(folder)
-        if result is None or result["status"] != "ok":
+        if result is None or isinstance(result, Failure):
             return None
         check_files(folder, result)
     except ValueError as damage:
@@ -89,7 +92,7 @@ def _stored(run: Run, folder: Path, say: bool = False) -> dict[str, object] | No
     return result
 
 
-def execute_all(runs: Iterable[Run], output: Path | None = None) -> list[dict[str, object]]:
+def execute_all(runs: Iterable[Run], output: Path | None = None) -> list[Result]:
     """Execute many runs, with a progress bar over all of them; failed runs are reported and left out.
 
     Source adapters come first, so that the bar counts every run once. Stored results of another version of the code
@@ -112,7 +115,7 @@ def execute_all(runs: Iterable[Run], output: Path | None = None) -> list[dict[st
                 tqdm.write(str(error), file=sys.stderr)
     finally:
         gc.unfreeze()
-    made_by = sorted({code_label(result) for result in results.values()})
+    made_by = sorted({result.code_label for result in results.values()})
     if len(made_by) > 1:
         tqdm.write(
             f"These results were made by different code ({', '.join(made_by)}), so differences between them may have "
@@ -132,8 +135,7 @@ def load_trained(run: Run, output: Path | None = None) -> nn.Module:
     output = output or output_dir()
     result = execute(run, output)
     for name, source in run.sources().items():
-        now, then = fingerprint(execute(source, output)["files"]), result.get("source_weights", {}).get(name)
-        if then not in (None, now):  # the first results do not tell
+        if fingerprint(execute(source, output).files) != result.source_weights[name]:
             raise UserError(
                 f"{run} was made with another source adapter '{name}' than the one in {source.folder(output)}; "
                 f"remove {run.folder(output)} to make it again."
@@ -148,7 +150,7 @@ def load_trained(run: Run, output: Path | None = None) -> nn.Module:
 
 @torch.inference_mode(False)
 @torch.enable_grad()  # whoever asks for a result within `torch.no_grad()` may be the first to ask
-def _make(run: Run, folder: Path, sources: dict[str, Path], versions: dict[str, object]) -> dict[str, object]:
+def _make(run: Run, folder: Path, sources: dict[str, Path], versions: dict[str, object]) -> Result:
     started = time.perf_counter()
     transformers.utils.logging.set_verbosity_error()
     method, tasks, budget = get_method(run.method).learner(), run.tasks(), run.settings()
@@ -159,52 +161,40 @@ def _make(run: Run, folder: Path, sources: dict[str, Path], versions: dict[str, 
         transformers.set_seed(run.seed)
         model = load_model(run.encoder)
         method.prepare(model, tasks, sources)
-        result = {
-            "run": run.spec(),
-            "settings": asdict(budget),
-            "metric": tasks[0].metric,
-            "sizes": _sizes(data[0]),
-            **({"few_shot": drawn[0]} if drawn[0] else {}),
+        about = provenance() | versions | {"code": code_version(), "settings": budget, "few_shot": drawn[0]}
+        about |= {
             "transfer_parameters": transfer_parameters(model),
             "trainable_parameters": trainable_parameters(model),
-            **provenance(),
-            "code": code_version(),
-            "data": data_version_of(tasks[0], run.encoder),
-            **versions,
-            "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu",
-            "threads": torch.get_num_threads(),
-            **({"processes": processes()} if processes() > 1 else {}),
         }
+        about |= {"device": torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu"}
+        about |= {"threads": torch.get_num_threads(), "processes": processes()}
+        read = [
+            {"sizes": _sizes(rows), "data": data_version_of(t, run.encoder)}
+            for t, rows in zip(tasks, data, strict=True)
+        ]
         try:
             common = (tokenizer_of(run.encoder), budget, run.seed, str(run))
             if method.joint:
                 by_name = {task.name: splits for task, splits in zip(tasks, data, strict=True)}
                 outcome, by_task = train_jointly(model, method, tasks, by_name, *common)
-                for task, splits in by_name.items():
-                    by_task[task] |= {
-                        "sizes": _sizes(splits),
-                        "data": data_version_of(get_task(run.suite, task), run.encoder),
-                    }
-                result |= {"metric": "mean_metric", "tasks": by_task}
+                scores = zip(by_task.items(), read, strict=True)
+                about |= {"metric": "mean_metric", "tasks": {name: Scores(**s, **r) for (name, s), r in scores}}
             else:
                 outcome = train(model, method, tasks[0], data[0], *common)
+                about |= {"metric": tasks[0].metric}
         except Diverged as error:
-            result |= {"status": "failed", "error": str(error)}
+            result = Failure(run=run, error=str(error), code=code_version())
         else:
             if is_first():
                 method.save(model, tasks, temporary / WEIGHTS)
-            result |= {"status": "ok", **asdict(outcome), "peak_memory_mib": _peak_memory()}
-        result["seconds"] = {**result.get("seconds", {}), "total": round(time.perf_counter() - started, 3)}
+            about |= read[0] | asdict(outcome) | {"peak_memory_mib": _peak_memory()}
+            about["seconds"] |= {"total": round(time.perf_counter() - started, 3)}
+            result = Result(run=run, files=checksums(temporary / WEIGHTS) if is_first() else {}, **about)
         if is_first():
             write_result(temporary, result)
-    if result["status"] == "failed":
-        raise RunFailed(f"{run} failed: {result['error']}; see {folder}, and try a smaller learning rate.")
+    if isinstance(result, Failure):
+        raise RunFailed(f"{run} failed: {result.error}; see {folder}, and try a smaller learning rate.")
     return agreed(lambda: read_result(folder))
-
-
-def of_task(result: dict[str, object], task: str) -> dict[str, object]:
-    """Return a result as that of one task: of a joint run's, its scores and sizes stand where a single run has them."""
-    return result | result["tasks"][task] if "tasks" in result else result
 
 
 def _sizes(splits: DatasetDict) -> dict[str, int]:

@@ -1,4 +1,4 @@
-"""Storing results so that half a result can never be taken for a whole one, and reading them back."""
+"""What a result is, storing it so that half a one can never be taken for a whole one, and reading it back."""
 
 from __future__ import annotations
 
@@ -10,16 +10,145 @@ import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    NonNegativeInt,
+    PlainSerializer,
+    TypeAdapter,
+    ValidationError,
+    model_validator,
+)
 
 from ..errors import UserError
+from ..training.budget import Budget
 from .run import WEIGHTS, Run
-from .versions import UNKNOWN
+from .versions import code_label
 
 RESULT = "result.json"
 
-RUN_FIELDS = {"suite", "task", "method", "encoder", "seed", "k", "budget", "overrides"}
-"""What a result has told of its run since the first version."""
+StoredRun = Annotated[Run, PlainSerializer(Run.spec)]
+"""A run, written as plain data."""
+
+
+class Stored(BaseModel):
+    """What all models here have in common: nothing else is allowed, texts are no numbers, numbers are finite."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False, frozen=True)
+
+
+class Scores(Stored):
+    """How a trained model did on one task.
+
+    Args:
+        metric: the primary metric, one of the names in `test` and `validation`.
+        test, validation: scores by metric, and the loss.
+        sizes: rows by split.
+        data: fingerprint of the encoded rows (see `versions.data_version`).
+    """
+
+    metric: str
+    test: dict[str, float]
+    validation: dict[str, float]
+    sizes: dict[str, NonNegativeInt]
+    data: str
+
+    @model_validator(mode="after")
+    def _has_its_metric(self) -> Scores:
+        for split in ("test", "validation"):
+            if self.metric not in getattr(self, split):
+                raise ValueError(f"its {split} scores lack the metric '{self.metric}'")
+        return self
+
+    @property
+    def score(self) -> float:
+        """The primary metric on test."""
+        return self.test[self.metric]
+
+
+class FewShot(Stored):
+    """The rows that a k-shot run was trained on: how they were drawn, their numbers, and the SHA-256 of their texts."""
+
+    sampling: str
+    indices: list[NonNegativeInt]
+    sha256: str
+
+
+class Result(Scores):
+    """What a run gave: `result.json`.
+
+    Args:
+        run: what was done; of a joint run, one of its tasks.
+        files: SHA-256 of each file below `weights/`.
+        settings: the budget's, overrides included.
+        few_shot: the rows of a k-shot run.
+        transfer_parameters, trainable_parameters: what was learned, without and with heads.
+        selected_epoch, selected_step: of the best state; `steps` were made in all.
+        history: each logged training loss and each evaluation, by step.
+        seconds: of training, testing, and in total.
+        peak_memory_mib: of the GPU during this run, or of the process so far.
+        versions, commit, changed: packages, the repository's commit, and whether files differed from it.
+        code: fingerprint of the sources that bear on numbers (see `versions.code_version`).
+        source_code, source_data, source_weights: versions of the source adapters' code, and fingerprints of their data
+            and of their weights by task.
+        device, threads, processes: what it ran on.
+        tasks: of a joint run, the scores of each task; its own are means over them.
+    """
+
+    run: StoredRun
+    status: Literal["ok"] = "ok"
+    files: dict[str, str]
+    settings: Budget
+    few_shot: FewShot | None = None
+    transfer_parameters: NonNegativeInt
+    trainable_parameters: NonNegativeInt
+    selected_epoch: float
+    selected_step: NonNegativeInt
+    steps: NonNegativeInt
+    history: list[dict[str, float]]
+    seconds: dict[Literal["train", "test", "total"], float]
+    peak_memory_mib: float
+    versions: dict[str, str]
+    commit: str | None
+    changed: bool
+    code: str
+    source_code: list[str] = []
+    source_data: str | None = None
+    source_weights: dict[str, str] = {}
+    device: str
+    threads: NonNegativeInt
+    processes: int = 1
+    tasks: dict[str, Scores] = {}
+
+    def of_task(self, task: str) -> Result:
+        """This result as that of one task: of a joint run's, its scores stand where a single run has its own."""
+        if not self.tasks:
+            return self
+        return self.model_copy(update=dict(self.tasks[task]) | {"run": replace(self.run, task=task)})
+
+    @property
+    def code_label(self) -> str:
+        """The version of the code, and those of the source adapters' where they differ."""
+        many = f" in {self.processes} processes" if self.processes > 1 else ""  # they draw other dropout masks
+        return code_label(self.code, self.source_code) + many
+
+
+class Failure(Stored):
+    """A run that ended without a usable result, and why."""
+
+    run: StoredRun
+    status: Literal["failed"] = "failed"
+    error: str
+    code: str
+    files: dict[str, str] = {}
+
+
+_STORED: TypeAdapter[Result | Failure] = TypeAdapter(Annotated[Result | Failure, Field(discriminator="status")])
 
 
 @contextmanager
@@ -56,41 +185,41 @@ def is_full(error: Exception) -> bool:
     return getattr(error, "errno", None) in full or any(f"(os error {number})" in str(error) for number in full)
 
 
-def write_result(folder: Path, result: dict[str, object]) -> None:
-    """Write `result.json` into a folder, with a checksum of every file below `weights/`."""
-    result = {**result, "files": checksums(folder / WEIGHTS)}
-    (folder / RESULT).write_text(json.dumps(result, indent=1, sort_keys=True, allow_nan=False) + "\n")
+def write_result(folder: Path, result: Result | Failure) -> None:
+    """Write `result.json` into a folder."""
+    (folder / RESULT).write_text(result.model_dump_json(indent=1) + "\n")
 
 
-def read_result(folder: Path) -> dict[str, object] | None:
+def read_result(folder: Path) -> Result | Failure | None:
     """Return the result stored in `folder`, or `None` where there is none.
 
     Raises:
-        ValueError: the result is there but damaged; the message says what is wrong.
+        ValueError: the result is there but damaged, or that of another run; the message says what is wrong.
     """
     file = folder / RESULT
-    if not file.exists():
-        return None
     try:
-        result = json.loads(file.read_text())
-    except ValueError as error:
-        raise ValueError(f"{file} is no complete JSON") from error
-    if not isinstance(result, dict) or not {"run", "status", "files"} <= set(result):
-        raise ValueError(f"{file} lacks its run, status or files")
-    run, needed = result["run"], {"ok": {"metric", "seconds"}, "failed": {"error"}}.get(str(result["status"]))
-    if needed is None or not needed <= set(result) or not isinstance(run, dict) or not RUN_FIELDS <= set(run):
-        raise ValueError(f"{file} is not what a run writes")
+        result = _STORED.validate_json(file.read_bytes())
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        raise ValueError(f"{file} cannot be read ({error.strerror})") from error
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join(str(part) for part in first["loc"] if part not in ("ok", "failed"))
+        raise ValueError(f"{file} is no complete result ({where + ': ' if where else ''}{first['msg']})") from error
+    if not result.run.is_at(folder):
+        raise ValueError(f"{file} is the result of another run, {result.run}")
     return result
 
 
-def check_files(folder: Path, result: dict[str, object]) -> None:
+def check_files(folder: Path, result: Result) -> None:
     """Compare the weights in `folder` with the checksums in its result.
 
     Raises:
         ValueError: a file is missing or differs.
     """
     there = checksums(folder / WEIGHTS)
-    for name, digest in result["files"].items():
+    for name, digest in result.files.items():
         if there.get(name) != digest:
             raise ValueError(f"{folder / WEIGHTS / name} is missing or damaged")
 
@@ -101,22 +230,14 @@ def checksums(folder: Path) -> dict[str, str]:
     return {path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 
 
-def code_label(result: dict[str, object]) -> str:
-    """The version of the code that made a result, and those of its source adapters where they differ."""
-    code = result.get("code", UNKNOWN)
-    older = [version for version in result.get("source_code", ()) if version != code]
-    number = result.get("processes", 1)  # more of them draw other dropout masks
-    return code + (f" on {' and '.join(older)}" if older else "") + (f" in {number} processes" if number > 1 else "")
-
-
-def source_versions(made: Mapping[str, dict[str, object]]) -> dict[str, object]:
+def source_versions(made: Mapping[str, Result]) -> dict[str, object]:
     """What a result tells of its source adapters: versions of their code, and fingerprints of data and weights."""
     if not made:
         return {}
     return {
-        "source_code": sorted({result.get("code", UNKNOWN) for result in made.values()}),
-        "source_data": fingerprint({task: result.get("data", UNKNOWN) for task, result in made.items()}),
-        "source_weights": {task: fingerprint(result["files"]) for task, result in made.items()},
+        "source_code": sorted({result.code for result in made.values()}),
+        "source_data": fingerprint({task: result.data for task, result in made.items()}),
+        "source_weights": {task: fingerprint(result.files) for task, result in made.items()},
     }
 
 
@@ -125,9 +246,9 @@ def fingerprint(of: object) -> str:
     return hashlib.sha256(json.dumps(of, sort_keys=True).encode()).hexdigest()[:12]
 
 
-def check_encoder(run: Run, folder: Path, result: Mapping[str, object]) -> None:
+def check_encoder(run: Run, folder: Path, result: Result | Failure) -> None:
     """Raise `UserError` if a folder's result is that of another encoder, whose name gives the same folder."""
-    other = result["run"]["encoder"]
+    other = result.run.encoder
     if other != run.encoder:
         raise UserError(
             f"{folder} holds the result of the encoder '{other}', not of '{run.encoder}': rename one of them, or use "

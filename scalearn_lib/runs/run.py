@@ -138,8 +138,13 @@ class Run:
         return sources
 
     def spec(self) -> dict[str, object]:
-        """The run as plain data, for `result.json`."""
-        return {**asdict(self), "task": self._trained(), "overrides": dict(self.overrides)}
+        """The run as plain data."""
+        return asdict(self) | {"overrides": dict(self.overrides)}
+
+    def is_at(self, folder: Path) -> bool:
+        """Whether `folder` is this run's below any output folder."""
+        inside = self.folder(Path())
+        return folder.parts[-len(inside.parts) :] == inside.parts
 
     def __str__(self) -> str:
         k = "" if self.k is None else f" k={self.k}{'' if self.sampling == 'resampled' else f' {self.sampling}'}"
@@ -165,7 +170,7 @@ def source_tasks_at_hand(runs: Sequence[Run]) -> list[Run]:
         limited.append(replace(run, source_tasks=there) if run.task in there else run)
         lacking = [task.name for task in tasks if task.name not in there]
         if lacking and limited[-1].source_tasks:
-            _say_once(
+            say_once(
                 f"Of suite '{run.suite}', {', '.join(lacking)} cannot be had here: the {len(there)} source tasks are "
                 f"{', '.join(there)}. Results are stored and shown apart from those with all {len(tasks)}."
             )
@@ -173,7 +178,8 @@ def source_tasks_at_hand(runs: Sequence[Run]) -> list[Run]:
 
 
 @functools.cache
-def _say_once(text: str) -> None:
+def say_once(text: str) -> None:
+    """Print a line to stderr, unless this process has done so before."""
     print(text, file=sys.stderr)
 
 

@@ -8,6 +8,7 @@ import hashlib
 import importlib.metadata
 import platform
 import subprocess
+from collections.abc import Sequence
 from fnmatch import fnmatch
 from pathlib import Path
 
@@ -34,8 +35,11 @@ PROBING = (*BEARING, "probing/features.py", "probing/heads.py", "probing/probes.
 SOURCES = {file.relative_to(PACKAGE).as_posix(): file.read_text() for file in sorted(PACKAGE.rglob("*.py"))}
 """The package's sources as they were imported: editing them later does not change what a running process computes."""
 
-UNKNOWN = "unknown"
-"""What stands for the version of results that were stored before versions were."""
+
+def code_label(code: str, source_code: Sequence[str]) -> str:
+    """The version of the code that made a result, and those of its source adapters where they differ."""
+    older = [version for version in source_code if version != code]
+    return code + (f" on {' and '.join(older)}" if older else "")
 
 
 @functools.cache

@@ -30,7 +30,6 @@ from ..tasks.encoding import EVALUATION_BATCH, collator
 from ..tasks.metrics import score
 from .budget import Budget
 from .parallel import go_parallel, is_first, processes
-from .sharing import share_below
 
 
 class Diverged(RuntimeError):
@@ -161,8 +160,6 @@ def train(
         count_no_flops(trainer)
         if processes() > 1:
             go_parallel(trainer)
-        else:
-            share_below(trainer, task)
         started = time.perf_counter()
         try:
             trainer.train()

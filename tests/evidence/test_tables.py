@@ -55,7 +55,7 @@ def test_failed_damaged_and_unfinished_results_stay_out(tmp_path: Path, capsys) 
     unfinished.rename(unfinished.with_name(".seed3.tmp"))
     results = load_results(tmp_path)
     assert list(results["seed"]) == [0]
-    assert "seed2" in capsys.readouterr().out
+    assert "seed2" in capsys.readouterr().err
 
 
 def test_scores_are_tidy(tmp_path: Path) -> None:

@@ -10,8 +10,9 @@ import pytest
 
 from scalearn_lib.evidence.verdicts import claims, largest_published_loss, pairs_seldom_sum_to_one
 from scalearn_lib.probing.store import load_pairs, store_pairs
+from scalearn_lib.runs import Run
 from scalearn_lib.runs.versions import PROBING, code_version
-from tests.stored import store
+from tests.stored import result_of, store
 
 TASKS = ("toy_topic", "toy_pair")
 
@@ -75,8 +76,11 @@ def test_the_margin_is_the_paper_s_own_largest_loss() -> None:
     assert largest_published_loss() == pytest.approx(75.55 - 74.20)
 
 
-MADE = {task: {"code": "aaaa", "data": task, "files": {}} for task in ("toy_topic", "toy_pair")}
-"""Results of source adapters, as far as probes look at them."""
+MADE = {
+    task: result_of(Run("toy", task, "adapter", "tiny", budget="smoke"), 0.5, code="aaaa", data=task)
+    for task in ("toy_topic", "toy_pair")
+}
+"""Results of source adapters."""
 
 
 def test_a_verdict_says_which_versions_it_mixes(tmp_path: Path) -> None:
@@ -97,15 +101,15 @@ def test_pairs_tell_which_code_made_them(tmp_path: Path) -> None:
     ours = f"{code_version(PROBING)} on aaaa"
     assert set(pairs["code"]) == {ours} and code_version(PROBING) != code_version()
     assert "versions" not in pairs_seldom_sum_to_one(pairs).note
-    pd.read_csv(file).drop(columns=["code", "data"]).to_csv(file, index=False)  # as the first ones were
+    pd.read_csv(file).assign(code="zzzz").to_csv(file, index=False)
     note = pairs_seldom_sum_to_one(load_pairs(tmp_path, "toy", "tiny", "smoke")).note
-    assert note.endswith(f"mixes versions: {ours}, unknown")
+    assert note.endswith(f"mixes versions: {ours}, zzzz")
 
 
 def test_probes_are_added_to_those_that_are_stored(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     def stored(strengths: tuple[float, ...], heads: tuple[int, ...], score: float, data: str) -> pd.DataFrame:
         rows = [(a, b, seed, score) for a, b in product(strengths, repeat=2) for seed in heads]
-        made = {"toy_topic": MADE["toy_topic"] | {"data": data}, "toy_pair": MADE["toy_pair"]}
+        made = {"toy_topic": MADE["toy_topic"].model_copy(update={"data": data}), "toy_pair": MADE["toy_pair"]}
         frame = pd.DataFrame(rows, columns=["toy_topic", "toy_pair", "seed", "score"])
         file = store_pairs(frame, made, tmp_path, "toy", "tiny", "smoke")
         return file, load_pairs(tmp_path, "toy", "tiny", "smoke")
@@ -119,7 +123,7 @@ def test_probes_are_added_to_those_that_are_stored(tmp_path: Path, capsys: pytes
     assert "mixes versions" in pairs_seldom_sum_to_one(pairs).note
     file.write_text("half of a tab")
     assert load_pairs(tmp_path, "toy", "tiny", "smoke").empty
-    assert f"Left out: {file} is no table of probes" in capsys.readouterr().out
+    assert f"Left out: {file} is no table of probes" in capsys.readouterr().err
     assert len(stored((0.0,), (0,), 0.5, "d1")[1]) == 1
 
 

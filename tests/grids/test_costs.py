@@ -19,7 +19,7 @@ RUN = Run("glue", "rte", "scalearn", "roberta-base", budget="paper")
 
 
 def timed(output: Path, seed: int, seconds: float, method: str = "adapter", **more: object) -> None:
-    took = {"seconds": {"total": seconds, "train": seconds / 2}, "steps": 10, "settings": {"batch_size": 8}}
+    took = {"seconds": {"total": seconds, "train": seconds / 2, "test": 0.1}, "steps": 10}
     took |= {"device": "Big GPU", "threads": 4}
     store(output, "toy_topic", method, seed, 0.5, made_from=took, **more)
 

@@ -21,9 +21,10 @@ from scalearn_lib.evidence import load_results
 from scalearn_lib.grids.jobs import state
 from scalearn_lib.methods import METHODS
 from scalearn_lib.runs import Run, RunFailed, execute, execute_all, execution, load_trained
+from scalearn_lib.runs.result import Result
 from scalearn_lib.runs.versions import code_version
 from scalearn_lib.tasks.encoders import encoder_dir, load_tokenizer
-from tests.stored import store
+from tests.stored import result_of, store
 
 from ..tasks.mirror import write_mirror
 
@@ -42,17 +43,17 @@ def modified(folder: Path) -> dict[Path, int]:
 
 def test_a_result_holds_what_its_readers_need(tmp_path: Path) -> None:
     result = execute(ADAPTER, tmp_path)
-    assert result["run"] == ADAPTER.spec()
-    assert result["status"] == "ok"
-    assert result["metric"] in result["test"] and result["metric"] in result["validation"]
-    assert result["sizes"] == {"train": 64, "validation": 32, "test": 32}
-    assert 0 < result["selected_step"] <= result["steps"] == 4
+    assert result.run == ADAPTER
+    assert result.status == "ok"
+    assert result.metric in result.test and result.metric in result.validation
+    assert result.sizes == {"train": 64, "validation": 32, "test": 32}
+    assert 0 < result.selected_step <= result.steps == 4
     # 2 layers of 32 x 2 down and up with biases
-    assert result["transfer_parameters"] == 2 * (32 * 2 + 2 + 2 * 32 + 32)
-    assert result["trainable_parameters"] == result["transfer_parameters"] + 32 * 32 + 32 + 32 * 3 + 3
-    assert set(result["versions"]) >= {"python", "torch", "transformers", "adapters"}
-    assert result["seconds"]["total"] > 0 and result["peak_memory_mib"] > 0
-    assert "adapter_config.json" in result["files"]
+    assert result.transfer_parameters == 2 * (32 * 2 + 2 + 2 * 32 + 32)
+    assert result.trainable_parameters == result.transfer_parameters + 32 * 32 + 32 + 32 * 3 + 3
+    assert set(result.versions) >= {"python", "torch", "transformers", "adapters"}
+    assert result.seconds["total"] > 0 and result.peak_memory_mib > 0
+    assert "adapter_config.json" in result.files
 
 
 def test_a_second_execution_only_reads(tmp_path: Path) -> None:
@@ -64,9 +65,9 @@ def test_a_second_execution_only_reads(tmp_path: Path) -> None:
 
 def test_same_seed_same_numbers_and_another_seed_others(tmp_path: Path) -> None:
     first, again = execute(ADAPTER, tmp_path / "a"), execute(ADAPTER, tmp_path / "b")
-    assert first["test"] == again["test"] and first["files"] == again["files"]
+    assert first.test == again.test and first.files == again.files
     other = execute(replace(ADAPTER, seed=1), tmp_path / "a")
-    assert other["test"]["loss"] != first["test"]["loss"]
+    assert other.test["loss"] != first.test["loss"]
 
 
 def test_runs_that_share_a_process_equal_runs_of_their_own(tmp_path: Path) -> None:
@@ -79,9 +80,9 @@ def test_runs_that_share_a_process_equal_runs_of_their_own(tmp_path: Path) -> No
     for results in orders.values():
         for one, other in zip(orders["forwards"], results, strict=True):
             for key in ("test", "validation", "history", "selected_step"):
-                assert one[key] == other[key]
-            assert {n: h for n, h in one["files"].items() if n.endswith("safetensors")} == {
-                n: h for n, h in other["files"].items() if n.endswith("safetensors")
+                assert getattr(one, key) == getattr(other, key)
+            assert {n: h for n, h in one.files.items() if n.endswith("safetensors")} == {
+                n: h for n, h in other.files.items() if n.endswith("safetensors")
             }
 
 
@@ -119,7 +120,7 @@ def small_soup(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_every_method_trains_is_stored_and_comes_back(name: str, shared: Path, wide: str, small_soup: None) -> None:
     run = run_of(name, wide)
     result = execute(run, shared)
-    assert result["status"] == "ok"
+    assert result.status == "ok"
     logits = logits_of(run, shared)
     assert logits.shape == (2, 3) and torch.equal(logits, logits_of(run, shared))
     stored = next((run.weights(shared)).glob("*.safetensors"))
@@ -153,7 +154,7 @@ def test_a_model_can_be_asked_for_where_nothing_may_learn(tmp_path: Path) -> Non
         assert load_trained(ADAPTER, tmp_path) is not model
     assert not any(parameter.is_inference() for parameter in model.parameters())
     with torch.no_grad():
-        assert execute(replace(ADAPTER, method="full"), tmp_path)["status"] == "ok"
+        assert execute(replace(ADAPTER, method="full"), tmp_path).status == "ok"
 
 
 def test_transfer_parameters_are_those_of_the_formulas(shared: Path) -> None:
@@ -166,7 +167,7 @@ def test_transfer_parameters_are_those_of_the_formulas(shared: Path) -> None:
         "adapter_fusion": layers * (3 * width**2 + 2 * width),
     }
     for name, count in expected.items():
-        assert execute(replace(ADAPTER, method=name), shared)["transfer_parameters"] == count
+        assert execute(replace(ADAPTER, method=name), shared).transfer_parameters == count
 
 
 def test_training_moved_omega_and_only_it(shared: Path) -> None:
@@ -184,7 +185,7 @@ def test_training_moved_omega_and_only_it(shared: Path) -> None:
 def test_a_damaged_result_is_made_again_and_said_so(damage: str, tmp_path: Path, capsys) -> None:
     first = execute(ADAPTER, tmp_path)
     (ADAPTER.folder(tmp_path) / "result.json").write_text(damage)
-    assert execute(ADAPTER, tmp_path)["test"] == first["test"]
+    assert execute(ADAPTER, tmp_path).test == first.test
     assert "Made again" in capsys.readouterr().err
 
 
@@ -194,17 +195,14 @@ def test_a_truncated_source_adapter_is_made_again(tmp_path: Path, capsys) -> Non
     weights.write_bytes(weights.read_bytes()[:100])
     execute(replace(ADAPTER, method="scalearn_uniform_pp"), tmp_path)
     assert "damaged" in capsys.readouterr().err
-    assert execute(ADAPTER, tmp_path)["files"] == first["files"]
+    assert execute(ADAPTER, tmp_path).files == first.files
 
 
 def test_the_result_of_another_encoder_in_the_same_folder_is_refused(tmp_path: Path) -> None:
-    folder = store(tmp_path, "toy_topic", "adapter", 0, 0.5)
-    stored = json.loads((folder / "result.json").read_text())
-    stored["run"]["encoder"] = "./tiny"
-    (folder / "result.json").write_text(json.dumps(stored))
+    store(tmp_path, "toy_topic", "adapter", 0, 0.5, encoder="my/tiny")
     for use in (execute, state):
-        with pytest.raises(UserError, match="holds the result of the encoder './tiny', not of 'tiny': rename one"):
-            use(ADAPTER, tmp_path)
+        with pytest.raises(UserError, match="holds the result of the encoder 'my/tiny', not of 'my--tiny': rename one"):
+            use(replace(ADAPTER, encoder="my--tiny"), tmp_path)
 
 
 def test_a_trained_model_is_not_put_together_with_other_source_adapters(tmp_path: Path) -> None:
@@ -214,9 +212,9 @@ def test_a_trained_model_is_not_put_together_with_other_source_adapters(tmp_path
     shutil.rmtree(source.folder(tmp_path))
     longer = execute(replace(source, overrides={"max_steps": 3}), tmp_path)  # as if the code had changed
     made = replace(source, overrides={"max_steps": 3}).folder(tmp_path)
-    (made / "result.json").write_text(json.dumps(longer | {"run": source.spec()}))
+    (made / "result.json").write_text(longer.model_copy(update={"run": source}).model_dump_json())
     made.rename(source.folder(tmp_path))
-    assert execute(run, tmp_path)["status"] == "ok"
+    assert execute(run, tmp_path).status == "ok"
     with pytest.raises(UserError, match="was made with another source adapter 'toy_pair' than the one in"):
         load_trained(run, tmp_path)
 
@@ -234,7 +232,7 @@ def test_nan_loss_is_stored_as_failed_and_enters_no_table(tmp_path: Path) -> Non
 def test_many_runs_go_on_after_a_failure(tmp_path: Path, capsys) -> None:
     wild = replace(ADAPTER, overrides={"learning_rate": 1e30})
     results = execute_all([wild, ADAPTER], tmp_path)
-    assert [r["run"] for r in results] == [ADAPTER.spec()]
+    assert [r.run for r in results] == [ADAPTER]
     assert "failed" in capsys.readouterr().err
 
 
@@ -249,15 +247,15 @@ def test_results_of_different_code_are_not_mixed_without_a_word(tmp_path: Path, 
 def test_a_failing_source_adapter_is_tried_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys) -> None:
     tried = []
 
-    def failing(run: Run, output: Path) -> dict:
+    def failing(run: Run, output: Path) -> Result:
         tried.append(run)
         if run.task == "toy_pair":
             raise RunFailed(f"{run} failed: no reason.")
-        return {"run": run.spec()}
+        return result_of(run, 0.5)
 
     monkeypatch.setattr("scalearn_lib.runs.execution.execute", failing)
     runs = [replace(ADAPTER, method="scalearn", seed=seed) for seed in range(3)]
-    assert [result["run"] for result in execute_all([*runs, ADAPTER], tmp_path)] == [ADAPTER.spec()]
+    assert [result.run for result in execute_all([*runs, ADAPTER], tmp_path)] == [ADAPTER]
     assert len(tried) == 4 and sum(run.task == "toy_pair" for run in tried) == 1
     assert capsys.readouterr().err.count("is left out: toy/toy_pair adapter seed 0 (tiny, smoke) failed") == 3
 
@@ -290,13 +288,13 @@ def test_an_output_folder_that_cannot_be_written(tmp_path: Path) -> None:
 
 def test_few_shot_runs_train_on_k_examples(tmp_path: Path) -> None:
     result = execute(replace(ADAPTER, k=6, seed=1), tmp_path)
-    assert result["sizes"]["train"] == 6
-    drawn = result["few_shot"]
-    assert len(set(drawn["indices"])) == 6 and len(drawn["sha256"]) == 64 and drawn["sampling"] == "resampled"
-    other = execute(replace(ADAPTER, k=6, seed=2), tmp_path)["few_shot"]
-    assert other["indices"] != drawn["indices"] and other["sha256"] != drawn["sha256"]
-    official = [execute(replace(ADAPTER, k=6, seed=s, sampling="official"), tmp_path)["few_shot"] for s in (1, 2)]
-    assert official[0] == official[1] and official[0]["indices"] == list(range(6))
+    assert result.sizes["train"] == 6
+    drawn = result.few_shot
+    assert len(set(drawn.indices)) == 6 and len(drawn.sha256) == 64 and drawn.sampling == "resampled"
+    other = execute(replace(ADAPTER, k=6, seed=2), tmp_path).few_shot
+    assert other.indices != drawn.indices and other.sha256 != drawn.sha256
+    official = [execute(replace(ADAPTER, k=6, seed=s, sampling="official"), tmp_path).few_shot for s in (1, 2)]
+    assert official[0] == official[1] and official[0].indices == list(range(6))
 
 
 @pytest.fixture(scope="module")
@@ -314,7 +312,7 @@ def test_every_kind_of_task_trains_and_is_scored(
     suite, task = name.split("/")
     run = Run(suite, task, "scalearn_uniform_pp", "tiny", budget="smoke", source_tasks=(task,))
     result = execute(run, tmp_path)
-    assert result["status"] == "ok" and 0 <= result["test"][result["metric"]] <= 1
+    assert result.status == "ok" and 0 <= result.test[result.metric] <= 1
     expected = {
         "mnli": {"accuracy", "accuracy_mismatched"},
         "copa": {"accuracy"},
@@ -322,13 +320,13 @@ def test_every_kind_of_task_trains_and_is_scored(
         "multirc": {"f1", "exact_match", "accuracy"},
         "pillars_2d": {"f1_macro", "f1_micro"},
     }[task]
-    assert expected <= set(result["test"])
+    assert expected <= set(result.test)
     if task == "record":
-        assert result["sizes"]["test"] % 3 == 0  # whole questions
+        assert result.sizes["test"] % 3 == 0  # whole questions
     again = load_trained(run, tmp_path)
     assert not again.training
 
 
 def test_selecting_on_test_repeats_what_the_paper_did_on_record(tmp_path: Path) -> None:
     result = execute(replace(ADAPTER, overrides={"select_on": "test"}), tmp_path)
-    assert result["validation"]["loss"] == pytest.approx(result["test"]["loss"], abs=1e-5)
+    assert result.validation["loss"] == pytest.approx(result.test["loss"], abs=1e-5)

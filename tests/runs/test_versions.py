@@ -52,9 +52,9 @@ def test_data_is_rows_in_their_order_however_they_are_stored() -> None:
 def test_a_result_says_what_it_was_made_from(tmp_path: Path) -> None:
     source = execute(Run("toy", "toy_topic", "adapter", "tiny", budget="smoke"), tmp_path)
     again = execute(Run("toy", "toy_topic", "scalearn_pp", "tiny", budget="smoke"), tmp_path)
-    assert source["code"] == again["code"] == code_version() and again["source_code"] == [code_version()]
-    assert source["data"] == again["data"] == data_version(encoded(get_task("toy", "toy_topic"), "tiny"))
-    assert "source_code" not in source and "source_data" not in source
+    assert source.code == again.code == code_version() and again.source_code == [code_version()]
+    assert source.data == again.data == data_version(encoded(get_task("toy", "toy_topic"), "tiny"))
+    assert source.source_code == [] and source.source_data is None and again.source_data
     results = load_results(tmp_path)
     assert set(results["code"]) == {code_version()} and results["data"].nunique() == 4
 
@@ -66,7 +66,10 @@ def test_one_version_needs_no_column_and_two_are_told_apart(tmp_path: Path) -> N
     assert "versions" not in table(tmp_path, *where)
     store(tmp_path, "toy_topic", "adapter", 1, 0.6, made_from={"code": "aaaa", "data": "d1"})
     store(tmp_path, "toy_topic", "full", 0, 0.6, made_from={"code": "aaaa", "data": "d1"})
-    assert dict(table(tmp_path, *where)["versions"]) == {"adapter": "aaaa, unknown", "full fine-tuning": "aaaa"}
+    assert dict(table(tmp_path, *where)["versions"]) == {
+        "adapter": "aaaa data d1, code, code data data",
+        "full fine-tuning": "aaaa data d1",
+    }
 
 
 def test_other_data_or_older_sources_are_another_version(tmp_path: Path) -> None:

@@ -54,10 +54,10 @@ def test_one_run_gives_every_task_its_result(method: str, tmp_path: Path) -> Non
     results = [execute(run, tmp_path) for run in runs]
     files = list(tmp_path.rglob("result.json"))
     assert [file.parent for file in files] == [tmp_path / f"toy/tiny/smoke/{method}/all/seed0"]
-    assert [r["metric"] for r in results] == [task.metric for task in get_suite("toy").tasks]
-    assert results[0]["sizes"] == {"train": 64, "validation": 32, "test": 32} and results[0]["steps"] == 16
+    assert [r.metric for r in results] == [task.metric for task in get_suite("toy").tasks]
+    assert results[0].sizes == {"train": 64, "validation": 32, "test": 32} and results[0].steps == 16
     frame = load_results(tmp_path, task="toy_score")
-    assert frame["score"].tolist() == [results[2]["test"]["pearson"]]
+    assert frame["score"].tolist() == [results[2].test["pearson"]]
     assert (table(tmp_path, "toy", "tiny", "smoke").iloc[0] != "").all()
     model = load_trained(runs[2], tmp_path)
     inputs = torch.arange(5, 25).view(2, 10)
@@ -67,7 +67,7 @@ def test_one_run_gives_every_task_its_result(method: str, tmp_path: Path) -> Non
 
 def test_same_seed_same_numbers(tmp_path: Path) -> None:
     first, second = (execute(replace(RUN, method="propetl_m"), tmp_path / name) for name in "ab")
-    assert first["tasks"] == second["tasks"] and first["files"] == second["files"]
+    assert first.tasks == second.tasks and first.files == second.files
 
 
 def test_what_joint_training_refuses() -> None:

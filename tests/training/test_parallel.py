@@ -45,17 +45,17 @@ def test_two_processes_give_what_one_gives(without_dropout: str, tmp_path: Path)
     done = subprocess.run([sys.executable, *command], capture_output=True, text=True, timeout=300, env=alone)
     assert done.returncode == 0, done.stderr
     two, one = execute(run, tmp_path / "two"), execute(run, tmp_path / "one")
-    assert two["processes"] == 2 and "processes" not in one
+    assert two.processes == 2 and one.processes == 1
     for split in ("test", "validation"):
-        assert two[split] == pytest.approx(one[split], abs=1e-6)
-    assert [log["step"] for log in two["history"]] == [log["step"] for log in one["history"]]
-    for ours, theirs in zip(two["history"], one["history"], strict=True):  # rounded to four digits
+        assert getattr(two, split) == pytest.approx(getattr(one, split), abs=1e-6)
+    assert [log["step"] for log in two.history] == [log["step"] for log in one.history]
+    for ours, theirs in zip(two.history, one.history, strict=True):  # rounded to four digits
         assert ours == pytest.approx(theirs, rel=1e-4, abs=2e-4)
     for file in run.weights(tmp_path / "one").glob("*.safetensors"):
         ours, theirs = load_file(run.weights(tmp_path / "two") / file.name), load_file(file)
         for name, tensor in theirs.items():
             torch.testing.assert_close(ours[name], tensor, rtol=0, atol=1e-6)
-    assert (two["selected_step"], two["steps"], two["sizes"]) == (one["selected_step"], one["steps"], one["sizes"])
+    assert (two.selected_step, two.steps, two.sizes) == (one.selected_step, one.steps, one.sizes)
     assert not list(tmp_path.rglob(".seed*"))
 
 
