@@ -82,6 +82,15 @@ def _parser() -> argparse.ArgumentParser:
     _common(table)
     table.set_defaults(command=_table)
 
+    claims = commands.add_parser(
+        "claims", help="a verdict on each of the paper's claims, from the results that there are"
+    )
+    claims.add_argument("suite")
+    claims.add_argument("--encoder", default="minilm", help="encoder of the results (default: minilm)")
+    claims.add_argument("--budget", default="quick", help="budget of the results (default: quick)")
+    claims.add_argument("--output", type=Path, default=None, help="folder of results (default: outputs/)")
+    claims.set_defaults(command=_claims)
+
     grid = commands.add_parser("grid", help="make everything that a study file asks for, as batch jobs")
     grid.add_argument("--dry-run", action="store_true", help="only say which jobs there are and what they may take")
     grid.add_argument("--executor", default="local", help="local, or slurm (default: local)")
@@ -253,6 +262,22 @@ def _table(arguments: argparse.Namespace) -> None:
     print("\nCommand of each row:")
     for title, line in commands(frame).items():
         print(f"  {title}:\n    " + line.replace("; ", "\n    "))
+
+
+def _claims(arguments: argparse.Namespace) -> None:
+    from .evidence import claims, source_tasks_compared, suite_results
+    from .tasks import get_suite
+
+    get_suite(arguments.suite)
+    where = (arguments.output or output_dir(), arguments.suite)
+    results = suite_results(*where, encoder=arguments.encoder, budget=arguments.budget)
+    sources = source_tasks_compared(results)
+    for row in claims(*where, arguments.encoder, arguments.budget, sources).itertuples():
+        print(f"{row.verdict:<10} {row.claim}")
+        if row.seeds:
+            print(f"{'':<11}{row.effect:.2f} [{row.low:.2f}, {row.high:.2f}], {row.seeds} seeds, {row.tasks} tasks")
+        if row.note:
+            print(f"{'':<11}{row.note}")
 
 
 def _grid(arguments: argparse.Namespace) -> int:

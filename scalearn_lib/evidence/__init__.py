@@ -6,7 +6,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
         "results": ["load_results"],
-        "tables": ["commands", "comparison", "scores", "suite_results", "table"],
+        "tables": ["commands", "comparison", "scores", "source_tasks_compared", "suite_results", "table"],
         "verdicts": ["claims"],
         "paper": ["published"],
         "equal_budgets": ["equal_budget_runs", "equal_budget_scores"],
