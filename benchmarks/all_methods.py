@@ -23,6 +23,7 @@ from scalearn_lib.paths import output_dir
 from scalearn_lib.runs import Run
 from scalearn_lib.runs.result import RESULT
 from scalearn_lib.tasks import get_suite
+from scalearn_lib.tasks.metrics import baseline
 
 
 def main() -> None:
@@ -44,7 +45,7 @@ def main() -> None:
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
     where = {"encoder": arguments.encoder, "budget": arguments.budget, "k": None, "overrides": "{}"}
     results = suite_results(arguments.output, arguments.suite, **where)
-    baselines = {task.name: task.baseline() for task in tasks}
+    baselines = {task.name: baseline(task) for task in tasks}
     rows = []
     for name in arguments.methods:
         runs = results[(results["method"] == name) & (results["seed"] == 0)].set_index("task")

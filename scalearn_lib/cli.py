@@ -202,7 +202,7 @@ def _prefetch(arguments: argparse.Namespace) -> None:
 
 
 def _run(arguments: argparse.Namespace) -> None:
-    from .runs import Run, execute, source_tasks_at_hand
+    from .runs import Run, source_tasks_at_hand
     from .tasks import get_suite
 
     tasks = arguments.tasks
@@ -226,6 +226,8 @@ def _run(arguments: argparse.Namespace) -> None:
     ]
     if arguments.sources is None:
         runs = source_tasks_at_hand(runs)
+    from .runs import execute  # now that the words are known to be right: this imports torch
+
     output = arguments.output or output_dir()
     for run in runs:
         result = execute(run, output)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -64,3 +66,22 @@ def test_ctrl_c_is_quiet(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capture
     monkeypatch.setattr("scalearn_lib.runs.execute", interrupted)
     assert main(["run", "toy", "adapter", "toy_topic", *SMALL]) == 130
     assert "goes on from there" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "command",
+    ["methods", "tasks", "table toy", "claims toy", "status studies/offline.yaml", "costs", "--help", "run toy x y"],
+)
+def test_what_trains_nothing_imports_nothing_heavy(command: str, tmp_path: Path) -> None:
+    code = f"""
+import sys
+from scalearn_lib.cli import main
+try:
+    main({command.split()!r})
+except SystemExit:
+    pass
+print([name for name in ("torch", "transformers", "adapters", "sklearn") if name in sys.modules], file=sys.stderr)
+"""
+    root = Path(__file__).parents[1]
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, cwd=root)
+    assert done.stderr.splitlines()[-1] == "[]", done.stderr

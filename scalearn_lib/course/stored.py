@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from .. import scaling_coefficients
+from ..composition import scaling_coefficients
 from ..evidence import load_results
 from ..methods import get_method
 from ..paths import output_dir

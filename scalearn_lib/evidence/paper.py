@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from ..tasks.encoders import HUB
+from ..tasks.hub import ENCODERS
 
 FILE = Path(__file__).with_name("published.csv")
 
@@ -24,4 +24,4 @@ def published(suite: str | None = None) -> pd.DataFrame:
 
 def same_encoder(name: str, other: str) -> bool:
     """Whether two names mean one encoder of the hub: "roberta-base" is "FacebookAI/roberta-base"."""
-    return HUB.get(name, name) == HUB.get(other, other)
+    return ENCODERS.get(name, name) == ENCODERS.get(other, other)

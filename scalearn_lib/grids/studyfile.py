@@ -17,7 +17,7 @@ from ..methods import get_method
 from ..probing.pairs import GRID, HEADS, Probe
 from ..runs.run import Run, slug
 from ..tasks import get_suite, get_task
-from ..tasks.splits import SAMPLINGS
+from ..tasks.few_shot import SAMPLINGS
 from ..training.budget import BUDGETS
 
 GRID_KEYS = "suite encoder budget methods targets seeds k sampling sources settings probing".split()

@@ -13,7 +13,7 @@ from transformers import PreTrainedTokenizerBase
 from ..tasks import Task
 from ..tasks.encoders import load_tokenizer
 from ..tasks.encoding import encode
-from ..tasks.splits import few_shot
+from ..tasks.few_shot import few_shot
 from .run import Run
 from .versions import data_version
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from ..errors import UserError, unknown
 from ..methods import get_method
 from ..tasks import Task, get_suite, get_task
-from ..tasks.splits import SAMPLINGS
+from ..tasks.few_shot import SAMPLINGS
 from ..training.budget import Budget, make_budget
 
 WEIGHTS = "weights"

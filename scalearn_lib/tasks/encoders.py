@@ -11,16 +11,8 @@ from transformers import AutoConfig, AutoTokenizer, PreTrainedModel, PreTrainedT
 
 from ..errors import UserError, unknown
 from ..paths import data_dir
-from .hub import find
+from .hub import ENCODERS, find
 from .tiny import build_tiny
-
-HUB = {
-    "roberta-base": "FacebookAI/roberta-base",
-    "roberta-large": "FacebookAI/roberta-large",
-    "xlm-roberta-base": "FacebookAI/xlm-roberta-base",
-    "xlm-roberta-large": "FacebookAI/xlm-roberta-large",
-}
-"""Short names of encoders on the hub: those of the paper."""
 
 LOCAL = {"local_files_only": True, "trust_remote_code": False}
 """Encoders are found first and then loaded as files; none runs code of its own."""
@@ -33,7 +25,7 @@ def encoder_dir(name: str) -> Path:
     """Return where an encoder lies.
 
     Args:
-        name: "minilm" (fetched), "tiny" (built on first use), a short name of `HUB`, a local folder with a
+        name: "minilm" (fetched), "tiny" (built on first use), a short name of `ENCODERS`, a local folder with a
             `config.json`, or a hub id such as "FacebookAI/roberta-base".
 
     Returns:
@@ -57,9 +49,9 @@ def encoder_dir(name: str) -> Path:
         if not (Path(name) / "config.json").exists():
             raise UserError(f"The folder {name} holds no encoder: it has no config.json.")
         return Path(name)
-    if name in HUB or re.fullmatch(r"[\w.-]+/[\w.-]+", name):
-        return find(HUB.get(name, name), "model", ENCODER_FILES, f"Encoder '{name}'")
-    raise unknown("encoder", name, ("minilm", "tiny", *HUB, "a hub id such as owner/name", "a folder"))
+    if name in ENCODERS or re.fullmatch(r"[\w.-]+/[\w.-]+", name):
+        return find(ENCODERS.get(name, name), "model", ENCODER_FILES, f"Encoder '{name}'")
+    raise unknown("encoder", name, ("minilm", "tiny", *ENCODERS, "a hub id such as owner/name", "a folder"))
 
 
 def encoder_repository(name: str) -> tuple[str, str, list[str]]:
@@ -68,12 +60,12 @@ def encoder_repository(name: str) -> tuple[str, str, list[str]]:
     Raises:
         UserError: it is not on the hub.
     """
-    if name not in HUB and (name in ("minilm", "tiny") or not re.fullmatch(r"[\w.-]+/[\w.-]+", name)):
+    if name not in ENCODERS and (name in ("minilm", "tiny") or not re.fullmatch(r"[\w.-]+/[\w.-]+", name)):
         raise UserError(
-            f"The encoder '{name}' is not on the hub; valid: {', '.join(HUB)} or an id such as owner/name. "
+            f"The encoder '{name}' is not on the hub; valid: {', '.join(ENCODERS)} or an id such as owner/name. "
             "`scalearn fetch` brings minilm."
         )
-    return HUB.get(name, name), "model", list(ENCODER_FILES)
+    return ENCODERS.get(name, name), "model", list(ENCODER_FILES)
 
 
 def load_tokenizer(name: str) -> PreTrainedTokenizerBase:

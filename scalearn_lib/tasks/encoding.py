@@ -2,22 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
-from datasets import (
-    Dataset,
-    Features,
-    List,
-    Value,
-    are_progress_bars_disabled,
-    disable_progress_bars,
-    enable_progress_bars,
-)
+from datasets import Dataset, Features, List, Value
 from transformers import DataCollatorForMultipleChoice, DataCollatorWithPadding, PreTrainedTokenizerBase
 
 from ..errors import UserError
-from .task import EXTRA, Task
+from .progress import progress_bars
+from .task import Task
 
 EVALUATION_BATCH = {"cuda": 64, "cpu": 32}
 """Rows of a batch without gradients, by kind of device: on a CPU, activations that fit its caches are faster."""
@@ -74,7 +64,7 @@ def encode(dataset: Dataset, task: Task, tokenizer: PreTrainedTokenizerBase) -> 
     if task.kind == "multiple_choice":
         features = {name: List(kind) for name, kind in features.items()}
     number = Value("int64") if task.kind in ("classification", "multiple_choice") else Value("float32")
-    features |= {column: EXTRA[column] for column in task.extra}
+    features |= task.extra_types
     features |= {"labels": List(number) if task.kind == "multi_label" else number, "length": Value("int64")}
     with progress_bars(len(dataset) >= MANY_ROWS):
         return dataset.map(
@@ -99,16 +89,3 @@ def collator(task: Task, tokenizer: PreTrainedTokenizerBase) -> DataCollatorWith
     if task.kind == "multiple_choice":
         return DataCollatorForMultipleChoice(tokenizer)
     return DataCollatorWithPadding(tokenizer)
-
-
-@contextmanager
-def progress_bars(show: bool) -> Iterator[None]:
-    """Hide the progress bars of `datasets` for a while if they are not to be shown, unless they are hidden already."""
-    hide = not show and not are_progress_bars_disabled()
-    if hide:
-        disable_progress_bars()
-    try:
-        yield
-    finally:
-        if hide:
-            enable_progress_bars()

@@ -22,6 +22,14 @@ from requests import RequestException
 from ..errors import UserError
 from ..paths import hub_dir
 
+ENCODERS = {
+    "roberta-base": "FacebookAI/roberta-base",
+    "roberta-large": "FacebookAI/roberta-large",
+    "xlm-roberta-base": "FacebookAI/xlm-roberta-base",
+    "xlm-roberta-large": "FacebookAI/xlm-roberta-large",
+}
+"""Short names of encoders on the hub: those of the paper."""
+
 MANIFEST = "manifest.json"
 PATIENCE = 3.0
 """Seconds to wait for the hub before it counts as out of reach."""

@@ -7,12 +7,18 @@ import functools
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from datasets import Dataset, DatasetDict
+import lazy_loader
 
 from ..errors import UserError
 from .hub import find
 from .task import Suite, Task
+
+if TYPE_CHECKING:
+    from datasets import Dataset, DatasetDict
+
+datasets = lazy_loader.load("datasets")  # takes a second; what a task is, is known without
 
 REPO = "nlp-thedeep/humset"
 FILES = {split: f"data/{split}.jsonl" for split in ("train", "validation", "test")}
@@ -70,7 +76,7 @@ class HumsetTask(Task):
 
     def _read(self) -> DatasetDict:
         folder = find(self.repo, "dataset", self.patterns(), f"Task '{self.name}'")
-        return DatasetDict({split: self._rows(folder / file) for split, file in FILES.items()})
+        return datasets.DatasetDict({split: self._rows(folder / file) for split, file in FILES.items()})
 
     def _rows(self, file: Path) -> Dataset:
         ids = {label: number for number, label in enumerate(self.labels)}
@@ -98,7 +104,7 @@ class HumsetTask(Task):
                 ) from error
         if not rows["text"]:
             raise UserError(f"{file} of task '{self.name}' has no rows; run `scalearn prefetch` or copy it again.")
-        rows = Dataset.from_dict(rows, features=self.features)
+        rows = datasets.Dataset.from_dict(rows, features=self.features)
         self.check(rows, str(file))
         return rows
 

@@ -6,17 +6,14 @@ import re
 import string
 from collections import Counter
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
+from datasets import Dataset
 from scipy.stats import pearsonr, spearmanr
 from sklearn.metrics import accuracy_score, f1_score, matthews_corrcoef
 
-if TYPE_CHECKING:
-    from datasets import Dataset
-
-    from .task import Task
+from .task import KIND_METRICS, Task
 
 
 def _correlation(function: Callable) -> Callable[[np.ndarray, np.ndarray], float]:
@@ -45,14 +42,6 @@ are 0.0 by definition.
 
 QUESTION_METRICS = ("exact_match", "answer_f1")
 """Metrics over questions instead of rows; see `question_scores`."""
-
-KIND_METRICS = {
-    "classification": ("accuracy", "f1_macro"),
-    "multiple_choice": ("accuracy",),
-    "multi_label": ("f1_macro", "f1_micro"),
-    "regression": ("pearson", "spearman"),
-}
-"""What is usual for a kind of task, reported beside its own metrics."""
 
 
 def predictions_of(kind: str, logits: np.ndarray) -> np.ndarray:
@@ -119,3 +108,20 @@ def token_f1(answer: str, gold: str) -> float:
     words: list[Sequence[str]] = [normalised_answer(text).split() for text in (answer, gold)]
     common = sum((Counter(words[0]) & Counter(words[1])).values())
     return 2 * common / (len(words[0]) + len(words[1])) if common else 0.0
+
+
+def baseline(task: Task) -> float:
+    """Return the primary metric on test of always predicting what is most common in training (regression: the mean).
+
+    Of multi-label tasks, each class that more than half of the training rows have. Pearson and Matthews correlation
+    of a constant are 0.0 by definition here; where candidates answer a question, the first one is taken.
+    """
+    splits = task.load()
+    seen, wanted = (task.targets(splits[split]) for split in ("train", "test"))
+    if task.kind == "regression":
+        constant = seen.mean(keepdims=True)
+    elif task.kind == "multi_label":
+        constant = seen.mean(axis=0) - 0.5
+    else:
+        constant = np.bincount(seen, minlength=task.num_labels) / len(seen)
+    return score(task, np.tile(constant, (len(wanted), 1)), wanted, splits["test"])[task.metric]

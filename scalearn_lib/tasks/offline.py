@@ -7,14 +7,20 @@ import functools
 from collections import Counter
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+import lazy_loader
 import numpy as np
-from datasets import Dataset, DatasetDict
 
 from ..errors import UserError
 from ..paths import data_dir
 from .splits import normalised, split
 from .task import Suite, Task
+
+if TYPE_CHECKING:
+    from datasets import DatasetDict
+
+datasets = lazy_loader.load("datasets")  # takes a second; what a task is, is known without
 
 SEED = 42
 """Seed of all splits and draws of this suite."""
@@ -135,7 +141,7 @@ def _dialog() -> DatasetDict:
         mixed = random.permutation(len(part))[: len(part) // 2]
         for row, other in zip(mixed, np.roll(mixed, 1), strict=True):
             columns["text_pair"][row], columns["label"][row] = replies[other], 0
-        splits[name] = Dataset.from_dict(columns, features=DIALOG.features)
+        splits[name] = datasets.Dataset.from_dict(columns, features=DIALOG.features)
     return splits
 
 
@@ -144,7 +150,7 @@ def _question_pairs() -> DatasetDict:
 
     The wrong types are the right ones of all questions, dealt out anew, so neither text alone says anything.
     """
-    splits, random = DatasetDict(), np.random.RandomState(SEED)
+    splits, random = datasets.DatasetDict(), np.random.RandomState(SEED)
     for name, part in TREC.load().items():
         part = part.select(range(min(QTYPE_QUESTIONS[name], len(part))))
         right = np.array(part["label"][:])
@@ -154,12 +160,12 @@ def _question_pairs() -> DatasetDict:
             wrong[[row, other]] = wrong[[other, row]]
         types = [list(ANSWERS.values())[label] for label in np.concatenate([right, wrong])]
         rows = {"text": part["text"][:] * 2, "text_pair": types, "label": [1] * len(part) + [0] * len(part)}
-        splits[name] = Dataset.from_dict(rows, features=QTYPE.features)
+        splits[name] = datasets.Dataset.from_dict(rows, features=QTYPE.features)
     return splits
 
 
 def _split(rows: dict[str, list], task: Task) -> DatasetDict:
-    return split(Dataset.from_dict(rows, features=task.features), task.columns, SEED)
+    return split(datasets.Dataset.from_dict(rows, features=task.features), task.columns, SEED)
 
 
 def _classes(

@@ -1,4 +1,4 @@
-"""Train, validation and test rows that share no text, and few-shot draws from the training rows.
+"""Train, validation and test rows that share no text.
 
 Random numbers come from NumPy's `RandomState`, whose streams are frozen: a split stays the same with every version.
 """
@@ -9,14 +9,15 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+import lazy_loader
 import numpy as np
-from datasets import Dataset, DatasetDict
 
 from ..errors import UserError
 
 if TYPE_CHECKING:
-    from .benchmark import HubTask
-    from .task import Task
+    from datasets import Dataset, DatasetDict
+
+datasets = lazy_loader.load("datasets")  # takes a second; what a task is, is known without
 
 
 def normalised(text: str) -> str:
@@ -50,7 +51,7 @@ def split(dataset: Dataset, columns: Sequence[str], seed: int, share: float = 0.
     for name, chosen in rows.items():
         if not chosen:
             raise UserError(f"The {len(dataset)} rows leave no {name} split; more different texts are needed.")
-    return DatasetDict({name: dataset.select(sorted(rows[name])) for name in ("train", "validation", "test")})
+    return datasets.DatasetDict({name: dataset.select(sorted(rows[name])) for name in ("train", "validation", "test")})
 
 
 def _groups(columns: list[list[str]]) -> list[list[int]]:
@@ -72,76 +73,3 @@ def _groups(columns: list[list[str]]) -> list[list[int]]:
     for row in range(len(parent)):
         groups[root(row)].append(row)
     return list(groups.values())
-
-
-def hold_out(task: HubTask, train: Dataset) -> tuple[Dataset, Dataset]:
-    """Hold out 10 % of a benchmark's training rows for model selection, as the paper did: shuffled by seed 42.
-
-    In proportion to the labels where the task says so. Rows that are candidate answers to one question stay together
-    where that is not asked for.
-
-    Returns:
-        Training rows and validation rows.
-
-    Raises:
-        UserError: there are too few rows.
-    """
-    try:
-        if "question" in task.extra and not task.stratify:
-            numbers = np.array(train["question"][:])
-            chosen = np.random.RandomState(42).permutation(np.unique(numbers))
-            if len(chosen) < 2:
-                raise ValueError("one question")
-            held = np.isin(numbers, chosen[: max(1, len(chosen) // 10)])
-            return train.select(np.flatnonzero(~held)), train.select(np.flatnonzero(held))
-        by = "label" if task.stratify else None
-        parts = train.train_test_split(test_size=0.1, seed=42, shuffle=True, stratify_by_column=by)
-    except ValueError as error:
-        raise UserError(
-            f"The {len(train)} training rows of task '{task.name}' are too few to hold out 10 % for validation"
-            f"{' with every class in both parts' if task.stratify else ''}; use the whole benchmark."
-        ) from error
-    return parts["train"], parts["test"]
-
-
-SAMPLINGS = ("resampled", "official")
-"""How k-shot rows are drawn: by each seed, or as in the paper's runs the same first k of the split for every seed."""
-
-
-def few_shot(task: Task, train: Dataset, k: int, seed: int, sampling: str = "resampled") -> list[int]:
-    """Draw `k` training rows; another seed draws others, and a larger `k` of the same seed adds to a smaller one.
-
-    Classes are drawn from in turn, in an order that depends on the seed, until each has run out: as evenly as their
-    sizes allow. Rows of regression and multi-label tasks are drawn evenly at random.
-
-    Args:
-        task: the task.
-        train: its training rows.
-        k: rows in all, over all classes.
-        seed: seed of the draw.
-        sampling: one of `SAMPLINGS`.
-
-    Returns:
-        Row numbers.
-
-    Raises:
-        UserError: `k` is less than 1 or more than there are rows.
-    """
-    if not 1 <= k <= len(train):
-        raise UserError(
-            f"Task '{task.name}' has {len(train)} training rows, so k must lie between 1 and {len(train)}, got {k}."
-        )
-    if sampling == "official":
-        return list(range(k))
-    random = np.random.RandomState(seed)
-    order = random.permutation(len(train))
-    if task.kind in ("classification", "multiple_choice"):
-        labels = np.array(train["label"][:])[order]
-        classes = random.permutation(np.unique(labels))
-        turn = np.empty(len(train), dtype=np.int64)  # how many rows of the same class come before
-        rank = np.empty(len(train), dtype=np.int64)  # the class's place in the order of classes
-        for place, label in enumerate(classes):
-            members = labels == label
-            turn[members], rank[members] = np.arange(members.sum()), place
-        order = order[np.lexsort((rank, turn))]
-    return order[:k].tolist()

@@ -7,21 +7,30 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
+import lazy_loader
 import numpy as np
-from datasets import ClassLabel, Dataset, DatasetDict, Features, List, Value
 
 from ..errors import UserError, unknown
 from ..paths import data_dir, hub_dir
 from .hub import at_hand, unreachable
-from .metrics import KIND_METRICS, score
+
+if TYPE_CHECKING:
+    from datasets import Dataset, DatasetDict, Features
+
+datasets = lazy_loader.load("datasets")  # takes a second; what a task is, is known without
 
 SPLITS = ("train", "validation", "test")
 """Splits of every task; a task may have further test splits, named `test_` and more (`test_mismatched` of mnli)."""
 
-EXTRA = {"question": Value("int64"), "answer": Value("string"), "answers": List(Value("string"))}
-"""Types of the columns in `Task.extra`."""
+KIND_METRICS = {
+    "classification": ("accuracy", "f1_macro"),
+    "multiple_choice": ("accuracy",),
+    "multi_label": ("f1_macro", "f1_micro"),
+    "regression": ("pearson", "spearman"),
+}
+"""What is usual for a kind of task, reported beside its own metrics."""
 
 
 @dataclass(frozen=True)
@@ -83,9 +92,17 @@ class Task:
     @property
     def features(self) -> Features:
         """Types of the columns: strings, and a `ClassLabel`, list of them or float32 as `label`."""
-        label = Value("float32") if self.kind == "regression" else ClassLabel(names=list(self.labels))
-        types = {column: Value("string") for column in self.columns} | {column: EXTRA[column] for column in self.extra}
-        return Features(types | {"label": List(label) if self.kind == "multi_label" else label})
+        text = datasets.Value("string")
+        label = datasets.Value("float32") if self.kind == "regression" else datasets.ClassLabel(names=list(self.labels))
+        label = datasets.List(label) if self.kind == "multi_label" else label
+        return datasets.Features(dict.fromkeys(self.columns, text) | self.extra_types | {"label": label})
+
+    @property
+    def extra_types(self) -> dict[str, object]:
+        """Types of the columns in `extra`."""
+        text = datasets.Value("string")
+        types = {"question": datasets.Value("int64"), "answer": text, "answers": datasets.List(text)}
+        return {column: types[column] for column in self.extra}
 
     def load(self) -> DatasetDict:
         """Return the checked splits; the same object for the whole process, so do not change it.
@@ -112,22 +129,6 @@ class Task:
             return np.array(rows["label"][:])
         return np.array([[float(i in ids) for i in range(self.num_labels)] for ids in rows["label"][:]])
 
-    def baseline(self) -> float:
-        """The primary metric on test of always predicting what is most common in training (regression: the mean).
-
-        Of multi-label tasks, each class that more than half of the training rows have. Pearson and Matthews correlation
-        of a constant are 0.0 by definition here; where candidates answer a question, the first one is taken.
-        """
-        splits = self.load()
-        seen, wanted = (self.targets(splits[split]) for split in ("train", "test"))
-        if self.kind == "regression":
-            constant = seen.mean(keepdims=True)
-        elif self.kind == "multi_label":
-            constant = seen.mean(axis=0) - 0.5
-        else:
-            constant = np.bincount(seen, minlength=self.num_labels) / len(seen)
-        return score(self, np.tile(constant, (len(wanted), 1)), wanted, splits["test"])[self.metric]
-
     def check(self, rows: Dataset, where: str = "") -> None:
         """Check the columns, texts and labels of one split.
 
@@ -153,7 +154,7 @@ class Task:
                 if not isinstance(text, str) or not (text.strip() or self.empty_texts):
                     raise UserError(f"Row {row} {of_task} has an empty {column}; remove the row or fill the text.")
         feature = rows.features["label"]
-        if isinstance(feature, ClassLabel) and feature.names != list(self.labels):
+        if isinstance(feature, datasets.ClassLabel) and feature.names != list(self.labels):
             raise UserError(
                 f"The data {of_task} has the classes {feature.names}, expected {list(self.labels)} in this order."
             )
@@ -202,4 +203,4 @@ def _load(task: Task, read: Callable | None, folders: tuple[Path | None, ...]) -
     if not task.checks_files:
         for rows in splits.values():
             task.check(rows)
-    return DatasetDict({split: splits[split] for split in (*SPLITS, *more)})
+    return datasets.DatasetDict({split: splits[split] for split in (*SPLITS, *more)})

@@ -7,12 +7,18 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
+import lazy_loader
 import numpy as np
-from datasets import Dataset, DatasetDict
 
 from .splits import split
 from .task import Suite, Task
+
+if TYPE_CHECKING:
+    from datasets import DatasetDict
+
+datasets = lazy_loader.load("datasets")  # takes a second; what a task is, is known without
 
 TOPICS = {
     "weather": ("storm", "rain", "fog", "snow", "thunder", "sunshine"),
@@ -78,7 +84,7 @@ def _pair() -> DatasetDict:
 
 
 def _split(task: Task, rows: dict[str, list]) -> DatasetDict:
-    return split(Dataset.from_dict(rows, features=task.features), task.columns, seed=0, share=0.2)
+    return split(datasets.Dataset.from_dict(rows, features=task.features), task.columns, seed=0, share=0.2)
 
 
 TOPIC = Task(

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from scalearn_lib.errors import UserError
 from scalearn_lib.tasks import get_suite
-from scalearn_lib.tasks.splits import few_shot, normalised, split
+from scalearn_lib.tasks.few_shot import few_shot
+from scalearn_lib.tasks.splits import normalised, split
 
 TEXTS = st.sampled_from(["a", "A", " a", "b", "b  c", "B c", "d", "e", "f", "g", "h", "i"])
 OF = {task.kind: task for task in (*get_suite("humset").tasks, *get_suite("toy").tasks[:3])}
