@@ -5,10 +5,6 @@ from __future__ import annotations
 import pkgutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from .base import Learner
 
 
 @dataclass(frozen=True)
@@ -43,8 +39,8 @@ class Method:
     rate_factors: Mapping[str, float] = field(default_factory=dict)
     options: Mapping[str, object] = field(default_factory=dict)
 
-    def learner(self, **options: object) -> Learner:
-        """Return what prepares, saves and loads a model for this method, with some of its options changed."""
+    def learner(self, **options: object) -> Method:
+        """Return the `Learner` that prepares, saves and loads a model, with some of its options changed."""
         values = {each.name: getattr(self, each.name) for each in fields(Method)}
         return pkgutil.resolve_name(self.made_by)(**values | {"options": {**self.options, **options}})
 
