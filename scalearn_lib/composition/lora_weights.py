@@ -20,7 +20,7 @@ _KEYS = {"query": "q", "key": "k", "value": "v"}
 
 
 class LoRAWeights(NamedTuple):
-    """What one LoRA adds to one linear map, B A x: A `(rank, in)` and B `(out, rank)`, its scaling within B."""
+    """A `(rank, in)` and B `(out, rank)` of one LoRA in one linear map."""
 
     down: Tensor
     up: Tensor
@@ -55,24 +55,26 @@ def add_lora(
     adapters gives a LoRA one rank: where maps differ in it, the narrower ones are filled up with zeros.
 
     Args:
-        weights: by map; B is divided by `scaling`, which becomes the LoRA's own.
-        scaling: alpha over the rank.
+        weights: by map.
+        scaling: the LoRA's own, alpha over the rank, which acts in all maps and is not within B.
         like: the configuration to take all else from, by default adapters' own.
     """
     rank = max(len(down) for down, _ in weights.values())
     modules = {module for module, _ in weights}
     locations = {module.location_key for module in modules}
+    alpha = rank * scaling
+    layer_of = {m: index for index, layer in model.iter_layers() for m in layer.modules() if isinstance(m, LoRALayer)}
     config = (like or LoRAConfig()).replace(
         r=rank,
-        alpha=rank * scaling,
-        attn_matrices=[key for kind, key in _KEYS.items() if any(kind in place for _, place in weights)],
-        leave_out=sorted({index for index, _ in model.iter_layers()} - {_layer_of(model)[module] for module in modules}),
+        alpha=int(alpha) if alpha == int(alpha) else alpha,
+        attn_matrices=[key for kind, key in _KEYS.items() if any(place.endswith(kind) for _, place in weights)],
+        leave_out=sorted(set(layer_of.values()) - {layer_of[module] for module in modules}),
         dropout=0.0,
         init_weights="lora",
         **{key: key in locations for key in ("selfattn_lora", "intermediate_lora", "output_lora")},
     )
     model.add_adapter(name, config=config)
-    for module in _layer_of(model):
+    for module in layer_of:
         if name in module.loras and module not in modules:
             module.delete_adapter(name)
     with torch.no_grad():
@@ -86,8 +88,5 @@ def add_lora(
                     down, up = weights[module, kind]
                     target = part(module, kind, lora)
                     target.down[: len(down)] = down
-                    target.up[:, : len(down)] = up / scaling
+                    target.up[:, : len(down)] = up
 
-
-def _layer_of(model: nn.Module) -> dict[LoRALayer, int]:
-    return {m: index for index, layer in model.iter_layers() for m in layer.modules() if isinstance(m, LoRALayer)}
