@@ -18,7 +18,7 @@ from .block import ScaLearn, no_block, other_sources, scalearn_blocks
 from .bottleneck import ScaLearnBottleneckLayer
 from .config import ARCHITECTURE, VARIANTS, as_scalearn
 from .layer import ScaLearnLayer
-from .lora import ScaLearnLoRALinear, ScaLearnLoRAMergedLinear, name_maps
+from .lora import ScaLearnLoRALayer, ScaLearnLoRALinear, ScaLearnLoRAMergedLinear, name_maps
 from .reading import transfer_layers
 from .sources import check_block, check_sources
 
@@ -130,12 +130,24 @@ class ScaLearnModelMixin:
 
     def delete_adapter_fusion(self, adapter_names: Fuse | list[str] | str) -> None:
         """Delete a block; an active setup that contains it becomes inactive (adapters would leave it dangling)."""
-        name = adapter_names.name if isinstance(adapter_names, Fuse) else adapter_names
-        name = name if isinstance(name, str) else ",".join(name)
+        name = _name_of(adapter_names)
         super().delete_adapter_fusion(adapter_names)
         active = self.active_adapters
         if name in (block.name for block in (active, *(active or ())) if isinstance(block, Fuse)):
             self.active_adapters = None
+
+    def adapter_fusion_to(
+        self,
+        adapter_names: Fuse | list[str] | str,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        """Move a block's ω, as adapters moves a fusion layer; it looks for those in bottleneck layers alone."""
+        name = _name_of(adapter_names)
+        super().adapter_fusion_to(name, device, dtype)
+        for module in self.modules():
+            for layer in module.scalings(name) if isinstance(module, ScaLearnLoRALayer) else ():
+                layer.to(device=device, dtype=dtype)
 
     def get_fusion_regularization_loss(self) -> Tensor | None:
         """Return AdapterFusion's penalty plus ScaLearn's over all ω that learn; `AdapterTrainer` adds it each step."""
@@ -149,6 +161,11 @@ class ScaLearnModelMixin:
                     terms.append(module.penalty())
         terms = [term for term in terms if term is not None]
         return torch.stack(terms).sum() if terms else None
+
+
+def _name_of(block: Fuse | list[str] | str) -> str:
+    name = block.name if isinstance(block, Fuse) else block
+    return name if isinstance(name, str) else ",".join(name)
 
 
 def _check_taught(model: ModelAdaptersMixin, setup: object, config: object = None) -> None:
