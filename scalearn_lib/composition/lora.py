@@ -119,7 +119,7 @@ class ScaLearnLoRALinear(ScaLearnLoRALayer):
 
 
 class ScaLearnLoRAMergedLinear(ScaLearnLoRALayer):
-    """What a `LoRAMergedLinear` of adapters (q, k and v as one, GPT-2) additionally does: each of the three is a map."""
+    """What a `LoRAMergedLinear` of adapters (GPT-2's q, k and v as one) additionally does; each of the three is a map."""
 
     def new_scaling(self, config: ScaLearnConfig, sources: list[str], like: Tensor) -> nn.ModuleDict:
         """ω for each of the maps that a source changes."""

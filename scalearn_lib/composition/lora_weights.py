@@ -8,11 +8,11 @@ from typing import NamedTuple
 
 import torch
 from adapters import LoRAConfig
-from adapters.methods.lora import LoRALayer, LoRAMergedLinear
+from adapters.methods.lora import LoRALayer
 from torch import Tensor, nn
 
 from .block import ScaLearn
-from .lora import MERGED, maps_of, part
+from .lora import maps_of, part
 from .reading import transfer_layers
 from .stacking import output_scaling, spread, stack_projections
 
@@ -89,4 +89,3 @@ def add_lora(
                     target = part(module, kind, lora)
                     target.down[: len(down)] = down
                     target.up[:, : len(down)] = up
-

@@ -72,7 +72,7 @@ class KeptStack:
         self._stack: Stacked | None = None
 
     def get(self, sources: Sequence[Adapter | LoRA], read: Read = projections) -> Stacked:
-        """Return `stack_projections` of the same; the downward half is cast once where autocast would cast it each time.
+        """Return `stack_projections` of these; D is cast once where autocast would cast it each time.
 
         A stack that must not be kept (gradients through it, inference tensors, a graph being compiled) is made anew.
         """

@@ -171,7 +171,9 @@ def test_places_and_what_is_shared(kind: str) -> None:
     assert omega.shape == (6, 2, width)
     for name in maps:
         values = omega.sel(layer=f"0.{name}").values
-        torch.testing.assert_close(torch.tensor(omega.sel(layer=f"1.{name}").values), torch.tensor(values), equal_nan=True)
+        torch.testing.assert_close(
+            torch.tensor(omega.sel(layer=f"1.{name}").values), torch.tensor(values), equal_nan=True
+        )
         present = ~torch.tensor(values).isnan()
         assert present.sum(1).tolist() == {"query": [32, 32], "value": [32, 0], "intermediate": [width, 0]}[name]
     assert len(omegas(model)) == 3

@@ -115,15 +115,17 @@ def test_what_save_peft_wrote_is_loaded_by_peft(name: str, tmp_path: Path) -> No
 @pytest.mark.parametrize("name", META["adapters"])
 def test_a_lora_comes_back_as_it_was(name: str, tmp_path: Path) -> None:
     save_peft(model_of_peft([name]), name, tmp_path)
-    before, after = load_file(GOLDEN / name / "adapter_model.safetensors"), load_file(tmp_path / "adapter_model.safetensors")
+    before, after = (load_file(folder / "adapter_model.safetensors") for folder in (GOLDEN / name, tmp_path))
     assert before.keys() == after.keys() and all(torch.equal(before[key], after[key]) for key in before)
 
 
 @pytest.mark.parametrize("prefix", ["base_model.model.roberta.", "roberta.", ""])
 def test_module_paths_with_and_without_prefixes(prefix: str, tmp_path: Path) -> None:
     tensors = load_file(GOLDEN / "alpha" / "adapter_model.safetensors")
-    save_file({key.replace("base_model.model.", prefix): value for key, value in tensors.items()},
-              tmp_path / "adapter_model.safetensors")
+    save_file(
+        {key.replace("base_model.model.", prefix): value for key, value in tensors.items()},
+        tmp_path / "adapter_model.safetensors",
+    )
     (tmp_path / "adapter_config.json").write_text((GOLDEN / "alpha" / "adapter_config.json").read_text())
     model = model_of_peft([])
     load_peft(model, tmp_path, load_as="renamed", set_active=True)
