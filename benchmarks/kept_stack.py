@@ -25,7 +25,7 @@ WORK = {"step 8 × 64": (8, 64, True), "step 4 × 16": (4, 16, True), "inference
 def times(model: nn.Module, arguments) -> dict[str, dict[str, list[float]]]:
     """Seconds by kind of work and by way of getting the stack."""
     keep = stacking.KeptStack.get
-    ways = {"stacked anew": lambda self, adapters: stacking.stack_projections(adapters), "kept": keep}
+    ways = {"stacked anew": lambda self, *sources: stacking.stack_projections(*sources), "kept": keep}
     taken = {}
     for title, (rows, tokens, training) in WORK.items():
         inputs = shapes.batch(rows, tokens)

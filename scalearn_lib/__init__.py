@@ -5,11 +5,31 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from .composition import VARIANTS, ScaLearn, ScaLearnConfig, fold, forward_path, init, scaling_coefficients
+    from .composition import (
+        VARIANTS,
+        ScaLearn,
+        ScaLearnConfig,
+        fold,
+        forward_path,
+        init,
+        load_peft,
+        save_peft,
+        scaling_coefficients,
+    )
 
 __version__ = "0.1.0"
 
-__all__ = ["VARIANTS", "ScaLearn", "ScaLearnConfig", "fold", "forward_path", "init", "scaling_coefficients"]
+__all__ = [
+    "VARIANTS",
+    "ScaLearn",
+    "ScaLearnConfig",
+    "fold",
+    "forward_path",
+    "init",
+    "load_peft",
+    "save_peft",
+    "scaling_coefficients",
+]
 
 
 def __getattr__(name: str) -> object:

@@ -56,3 +56,15 @@ def scalearn_blocks(setup: object) -> list[ScaLearn]:
     if isinstance(setup, ScaLearn):
         return [setup]
     return [child for child in setup if isinstance(child, ScaLearn)] if isinstance(setup, Stack) else []
+
+
+def no_block(name: str) -> ValueError:
+    """Return the error for a block that the model does not have."""
+    return ValueError(f"No ScaLearn block named '{name}' on the model: call add_adapter_fusion first.")
+
+
+def other_sources(name: str, sources: list[str]) -> ValueError:
+    """Return the error for a setup that names other sources than the block has coefficients for."""
+    return ValueError(
+        f"The block '{name}' has coefficients for {', '.join(sources)}: name these sources, in this order."
+    )

@@ -1,22 +1,24 @@
-"""A trained ScaLearn block as one plain bottleneck adapter: the fused forward's algebra, written down for good."""
+"""A trained ScaLearn block as one plain adapter: the fused forward's algebra, written down for good."""
 
 from __future__ import annotations
 
 import torch
-from adapters import BnConfig
+from adapters import BnConfig, LoRAConfig
 from torch import nn
 
 from .block import ScaLearn
 from .layer import why_not_plain
+from .lora_weights import fold_loras
 from .reading import transfer_layers
 from .stacking import output_scaling, spread, stack_projections
 
 
 def fold(model: nn.Module, setup: ScaLearn, name: str) -> None:
-    """Add the block's equal, one plain sequential bottleneck adapter, to `model` under `name`.
+    """Add the block's equal to `model` under `name`: one plain adapter of the sources' own kind.
 
-    In evaluation mode it gives the block's numbers, whatever the widths of the sources; its own width is their sum.
-    It needs nothing of this package: `save_adapter` it, and load it with adapters alone.
+    In evaluation mode it gives the block's numbers, whatever the widths or ranks of the sources; its own is their sum.
+    It needs nothing of this package: `save_adapter` it, and load it with adapters alone; a folded LoRA can also be
+    merged into the frozen weights by `merge_adapter`, and written for PEFT by `save_peft`.
 
     Raises:
         ValueError: the block is not on the model, `name` is taken, or the sources cannot be expressed by one plain
@@ -29,11 +31,19 @@ def fold(model: nn.Module, setup: ScaLearn, name: str) -> None:
     missing = [source for source in setup.sources if source not in model.adapters_config]
     if missing:
         raise ValueError(f"Source adapters not on the model: {', '.join(missing)}; they were deleted.")
-    if any(model.adapters_config.match(source, BnConfig).inv_adapter for source in setup.sources):
+    configs = [model.adapters_config.get(source) for source in setup.sources]
+    if isinstance(configs[0], LoRAConfig):
+        fold_loras(model, setup, configs, name)
+    else:
+        _fold_bottlenecks(model, setup, configs, name)
+
+
+def _fold_bottlenecks(model: nn.Module, setup: ScaLearn, configs: list[BnConfig], name: str) -> None:
+    if any(config.inv_adapter for config in configs):
         raise ValueError("A block over sources with invertible adapters cannot be folded: those act on embeddings.")
     folded = {}
     for _, module, layer in transfer_layers(model, setup):
-        rows = [row for row, source in enumerate(setup.sources) if source in module.adapters]
+        rows = module.rows(layer)
         sources = [module.adapters[setup.sources[row]] for row in rows]
         reason = why_not_plain(sources)
         if reason:
@@ -44,7 +54,7 @@ def fold(model: nn.Module, setup: ScaLearn, name: str) -> None:
     hidden = model.config.hidden_size
     widths = {str(module.layer_idx): len(down) for module, (down, _, _, _) in folded.items()}
     factors = {place: reduction_factor(hidden, width) for place, width in widths.items()}
-    model.add_adapter(name, config=_plain_config(model, setup, factors))
+    model.add_adapter(name, config=_plain_config(configs, factors))
     with torch.no_grad():
         for module, weights in folded.items():
             adapter = module.adapters[name].to(weights[0])
@@ -62,9 +72,8 @@ def _fold_layer(omega: torch.Tensor, sources: list[nn.Module]) -> tuple[torch.Te
     return down, down_bias, up * spread(omega, widths), (omega * up_bias).sum(0)
 
 
-def _plain_config(model: nn.Module, setup: ScaLearn, factors: dict[str, float]) -> BnConfig:
+def _plain_config(configs: list[BnConfig], factors: dict[str, float]) -> BnConfig:
     """The sources' configuration with the folded widths, in every layer where any of them has a module."""
-    configs = [model.adapters_config.match(source, BnConfig) for source in setup.sources]
     everywhere = set(configs[0].leave_out).intersection(*(c.leave_out for c in configs[1:]))
     same = len(set(factors.values())) == 1
     return configs[0].replace(

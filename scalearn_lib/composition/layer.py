@@ -6,25 +6,30 @@ from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
+from adapters.methods.lora import LoRA
 from adapters.methods.modeling import Adapter
 from torch import Tensor, nn
 
 from .config import ScaLearnConfig
-from .stacking import KeptStack, output_scaling, spread
+from .stacking import KeptStack, Read, output_scaling, projections, spread
 
 
 class ScaLearnLayer(nn.Module):
-    """ω of one transfer layer, shape `(sources, hidden)`, or `(sources, 1)` for the uniform variants.
+    """ω of one transfer layer, shape `(sources, width)`, or `(sources, 1)` for the uniform variants.
 
-    The output is Σ_t ω_t ⊙ o_t (paper section 3), where o_t is what source adapter t adds to the residual stream.
+    The output is Σ_t ω_t ⊙ o_t (paper section 3), where o_t is what source t adds: a bottleneck adapter to the residual
+    stream, a LoRA to the output of its linear map. `width` is that of o_t, `kind` what sort of place this is
+    (`"query"`, ...; empty for bottleneck adapters).
     `omega` is a parameter, or a buffer where the coefficients are fixed. A layer that shares ω (the ++ variants) owns
-    none: it reads that of `owner`, which is the first layer's, so ω is counted, saved and loaded once.
+    none: it reads that of `owner`, the first of its kind, so ω is counted, saved and loaded once.
     `sources` names the rows of ω. `path` tells how the last forward ran: `"fused"`, or `"loop: "` and the reason.
     """
 
-    def __init__(self, config: ScaLearnConfig, sources: Sequence[str], hidden_size: int, like: Tensor) -> None:
+    def __init__(
+        self, config: ScaLearnConfig, sources: Sequence[str], width: int, like: Tensor, kind: str = ""
+    ) -> None:
         super().__init__()
-        self.config, self.sources = config, list(sources)
+        self.config, self.sources, self.width, self.kind = config, list(sources), width, kind
         self.path = "not run yet"
         self._other = None
         self._stack = KeptStack()
@@ -32,7 +37,7 @@ class ScaLearnLayer(nn.Module):
         if config.fixed is not None:
             self.register_buffer("omega", torch.tensor(config.fixed, **options).unsqueeze(1))
             return
-        shape = (len(sources), 1 if config.uniform else hidden_size)
+        shape = (len(sources), 1 if config.uniform else width)
         noise = torch.randn(shape) * config.init_std  # on the CPU: the same seed gives the same ω on every device
         self.omega = nn.Parameter((config.init_scale / len(sources) + noise).to(**options))
 
@@ -77,23 +82,28 @@ class ScaLearnLayer(nn.Module):
         """Return Σ_t ω_t ⊙ o_t from the sources' outputs, each `(batch, tokens, hidden)`: equation and reference."""
         return sum(omega_t * output for omega_t, output in zip(omega, outputs, strict=True))
 
-    def fused(self, omega: Tensor, hidden: Tensor, adapters: Sequence[Adapter]) -> Tensor:
+    def fused(
+        self, omega: Tensor, hidden: Tensor, sources: Sequence[Adapter | LoRA], read: Read = projections
+    ) -> Tensor:
         """Return Σ_t ω_t ⊙ (U_t φ(D_t h) + b_t) with one product down, one activation and one product up.
 
         Args:
-            omega: coefficients, `(sources, hidden or 1)`.
-            hidden: the adapters' input h, `(batch, tokens, hidden)`.
-            adapters: the sources, for which `why_not_fused` gave no reason.
+            omega: coefficients, `(sources, width or 1)`.
+            hidden: the sources' input h, `(batch, tokens, in)`.
+            sources: those for which nothing gave a reason against it. LoRAs have neither φ nor b_t.
+            read: what to take of a source, as `stack_projections` has it.
         """
-        down, down_bias, up, up_bias = self._stack.get(adapters)
-        omega = omega * output_scaling(adapters)
-        z = adapters[0].non_linearity(F.linear(hidden, down, down_bias))
-        widths = [adapter.adapter_up.in_features for adapter in adapters]
+        down, down_bias, up, up_bias = self._stack.get(sources, read)
+        omega = omega * output_scaling(sources)
+        z = F.linear(hidden, down, down_bias)
+        if not isinstance(sources[0], LoRA):
+            z = sources[0].non_linearity(z)
+        widths = [read(source).up.shape[1] for source in sources]
         if omega.shape[1] == 1:  # a scalar per source: scaling the narrow activations costs no product for ω's gradient
             z = z * spread(omega, widths)
         else:
             up = up * spread(omega, widths)
-        return F.linear(z, up, (omega * up_bias).sum(0))
+        return F.linear(z, up, None if up_bias is None else (omega * up_bias).sum(0))
 
 
 def why_not_plain(adapters: Sequence[Adapter]) -> str | None:

@@ -7,23 +7,26 @@ from collections.abc import Mapping
 
 import adapters
 import torch
-from adapters import BnConfig
-from adapters.composition import AdapterCompositionBlock, Fuse, parse_composition
+from adapters.composition import Fuse, parse_composition
 from adapters.methods.adapter_layer_base import ComposableAdapterLayerBase
-from adapters.methods.bottleneck import BottleneckLayer, BottleneckState
+from adapters.methods.bottleneck import BottleneckLayer
+from adapters.methods.lora import LoRALinear, LoRAMergedLinear
 from adapters.model_mixin import ModelAdaptersMixin
 from torch import Tensor, nn
 
-from .block import ScaLearn, scalearn_blocks
+from .block import ScaLearn, no_block, other_sources, scalearn_blocks
+from .bottleneck import ScaLearnBottleneckLayer
 from .config import ARCHITECTURE, VARIANTS, as_scalearn
-from .layer import ScaLearnLayer, why_not_fused
-from .reading import no_block, other_sources, transfer_layers
+from .layer import ScaLearnLayer
+from .lora import ScaLearnLoRALayer, ScaLearnLoRALinear, ScaLearnLoRAMergedLinear, name_maps
+from .reading import transfer_layers
+from .sources import check_block, check_sources
 
-# Where an adapter takes its input and its residual is decided once per block, by the last source: all must agree.
-_PLACEMENT = (
-    *("mh_adapter", "output_adapter", "cross_adapter"),
-    *("original_ln_before", "original_ln_after", "residual_before_ln"),
-)
+_TAUGHT = {
+    BottleneckLayer: ScaLearnBottleneckLayer,
+    LoRALinear: ScaLearnLoRALinear,
+    LoRAMergedLinear: ScaLearnLoRAMergedLinear,
+}
 
 
 def init(model: nn.Module) -> None:
@@ -32,18 +35,19 @@ def init(model: nn.Module) -> None:
     Adapters, AdapterFusion and everything else on the model keep working as before.
 
     Raises:
-        ValueError: the model has no place for bottleneck adapters.
+        ValueError: the model has no place for bottleneck adapters or LoRAs.
     """
     adapters.init(model)
-    layers = [module for module in model.modules() if isinstance(module, BottleneckLayer)]
+    layers = [module for module in model.modules() if isinstance(module, tuple(_TAUGHT))]
     if not layers:
         raise ValueError(
-            f"{type(model).__name__} has no place for bottleneck adapters, so ScaLearn cannot be used on it."
+            f"{type(model).__name__} has no place for bottleneck adapters or LoRAs, so ScaLearn cannot be used on it."
         )
     for layer in layers:
-        _extend(layer, ScaLearnBottleneckLayer)
+        _extend(layer, next(mixin for kind, mixin in _TAUGHT.items() if isinstance(layer, kind)))
+    name_maps(model)
     for module in model.modules():
-        if isinstance(module, ComposableAdapterLayerBase):  # LoRA and others too: one may lie below a block in a Stack
+        if isinstance(module, ComposableAdapterLayerBase):  # prefixes too: one may lie below a block in a Stack
             module.composition_to_func_map[ScaLearn] = "compose_fuse"
     for part in {id(m): m for m in (model, model.base_model)}.values():
         _extend(part, ScaLearnModelMixin)
@@ -58,75 +62,6 @@ def _extend(module: nn.Module, mixin: type) -> None:
 def _extended(mixin: type, cls: type) -> type:
     # The class keeps its names: transformers looks up what a model's class can record by them.
     return type(cls.__name__, (mixin, cls), {"__module__": cls.__module__, "__qualname__": cls.__qualname__})
-
-
-class ScaLearnBottleneckLayer:
-    """What a `BottleneckLayer` of adapters additionally does for ScaLearn; AdapterFusion passes through."""
-
-    def add_fusion_layer(self, adapter_names: list[str] | str) -> None:
-        """Add the ω of a ScaLearn block to this layer, where any of its sources has a module here."""
-        name = adapter_names if isinstance(adapter_names, str) else ",".join(adapter_names)
-        config, sources = self.adapters_config.get_fusion(name)
-        config = as_scalearn(config)
-        if config is None:
-            return super().add_fusion_layer(adapter_names)
-        present = [self.adapters[source] for source in sources if source in self.adapters]
-        if present:
-            like = next(present[0].parameters())
-            layer = ScaLearnLayer(config, sources, self.model_config.hidden_size, like)
-            self.adapter_fusion_layer[name] = layer.train(self.training)
-
-    def compose_fuse(self, adapter_setup: Fuse, state: BottleneckState, lvl: int = 0) -> BottleneckState:
-        """Run a ScaLearn block on the layer's state, as `compose_fuse` of adapters runs AdapterFusion."""
-        layer = self.get_adapter_fusion(adapter_setup.name)
-        if not isinstance(layer, ScaLearnLayer):
-            if not isinstance(adapter_setup, ScaLearn):
-                return super().compose_fuse(adapter_setup, state, lvl)
-            if layer is None and not any(source in self.adapters for source in adapter_setup.sources):
-                return state  # no source has a module in this layer
-            raise no_block(adapter_setup.name)
-        if [_last(child) for child in adapter_setup] != layer.sources:
-            raise other_sources(adapter_setup.name, layer.sources)
-        children = [(row, child) for row, child in enumerate(adapter_setup) if self._is_here(child)]
-        last = _last(children[-1][1])
-        hidden, _, residual = self.adapters[last].pre_forward(state.hidden_states, state.input_tensor, state.layer_norm)
-        state = state._replace(hidden_states=hidden, adapter_residual=residual)
-        omega = layer.scaling([row for row, _ in children]).to(hidden.device)  # a shared ω lies on the first layer's
-        reason = self._why_loop(layer, children)
-        layer.path = f"loop: {reason}" if reason else "fused"
-        if reason:
-            outputs = [self._source_output(child, state, lvl) for _, child in children]
-            scaled = layer.loop(omega, outputs)
-        else:
-            scaled = layer.fused(omega, hidden, [self.adapters[child] for _, child in children])
-        return state._replace(hidden_states=scaled + residual, last=last)
-
-    def _is_here(self, child: AdapterCompositionBlock | str) -> bool:
-        """Whether the source has a module in this layer; a configuration may leave layers out."""
-        source = _last(child)
-        if source not in self.adapters_config:
-            raise ValueError(f"The source adapter '{source}' was deleted, but the active ScaLearn block scales it.")
-        return source in self.adapters
-
-    def _why_loop(self, layer: ScaLearnLayer, children: list) -> str | None:
-        if not layer.config.fused:
-            return "switched on by the configuration"
-        if not all(isinstance(child, str) for _, child in children):
-            return "a source is a Stack"
-        return why_not_fused([self.adapters[child] for _, child in children])
-
-    def _source_output(self, child: AdapterCompositionBlock | str, state: BottleneckState, lvl: int) -> Tensor:
-        """o_t: what the source adds to its residual stream, gate, dropout and layer norm of its own included."""
-        compose = self.compose_single if isinstance(child, str) else self._get_compose_func(type(child))
-        done = compose(child, state, lvl=lvl + 1)
-        adapter = self.adapters[done.last]
-        if adapter.use_gating or adapter.add_layer_norm_after or adapter.dropout.p > 0:
-            return done.hidden_states - done.adapter_residual
-        return done.bottleneck_up
-
-
-def _last(child: AdapterCompositionBlock | str) -> str:
-    return child if isinstance(child, str) else child.last()
 
 
 class ScaLearnModelMixin:
@@ -161,7 +96,7 @@ class ScaLearnModelMixin:
             return super().add_adapter_fusion(adapter_names, config, name, overwrite_ok, set_active)
         sources = adapter_names.split(",") if isinstance(adapter_names, str) else list(adapter_names)
         setup = ScaLearn(*sources, name=name or getattr(adapter_names, "name", None))
-        self._check_sources(setup.sources)
+        check_sources(self, setup)
         if scalearn.fixed is not None and len(scalearn.fixed) != len(sources):
             raise ValueError(
                 f"{len(scalearn.fixed)} fixed coefficients do not fit {len(sources)} sources: give one each."
@@ -171,48 +106,48 @@ class ScaLearnModelMixin:
         active = self.active_adapters
         super().add_adapter_fusion(setup.sources, scalearn, setup.name, overwrite_ok)
         if scalearn.shared:
-            first, *others = (layer for _, _, layer in transfer_layers(self, setup))
-            for layer in others:
-                layer.share(first)
+            owners: dict[tuple[str, int], ScaLearnLayer] = {}
+            for _, _, layer in transfer_layers(self, setup):
+                owner = owners.setdefault((layer.kind, layer.width), layer)
+                if owner is not layer:
+                    layer.share(owner)
         if set_active:
             self.set_active_adapters(setup)
         elif setup in scalearn_blocks(active):
             self.set_active_adapters(active)
 
-    def _check_sources(self, sources: list[str]) -> None:
-        missing = [source for source in sources if source not in self.adapters_config]
-        if missing:
-            raise ValueError(f"Source adapters not on the model: {', '.join(missing)}; add or load them first.")
-        configs = [self.adapters_config.get(source) for source in sources]
-        for source, config in zip(sources, configs, strict=True):
-            if not isinstance(config, BnConfig) or config.is_parallel:
-                raise ValueError(f"ScaLearn needs sequential bottleneck adapters, but '{source}' is not one.")
-            differing = [key for key in _PLACEMENT if config.get(key) != configs[0].get(key)]
-            if differing:
-                raise ValueError(f"'{source}' and '{sources[0]}' differ in {', '.join(differing)}: train them alike.")
-
     def set_active_adapters(self, adapter_setup: object, skip_layers: list[int] | None = None) -> None:
         """Activate a setup, as adapters does; a ScaLearn block in it must have been added before."""
-        for block in scalearn_blocks(parse_composition(adapter_setup)):
+        setup = parse_composition(adapter_setup)
+        for block in scalearn_blocks(setup):
             config, sources = self.adapters_config.get_fusion(block.name)
             if as_scalearn(config) is None:
                 raise no_block(block.name)
             if block.sources != sources:
                 raise other_sources(block.name, sources)
-            known = [name for name in sorted(block.flatten()) if name in self.adapters_config]
-            strange = [name for name in known if not isinstance(self.adapters_config.get(name), BnConfig)]
-            if strange:
-                raise ValueError(f"ScaLearn runs over bottleneck adapters, but {', '.join(strange)} is none.")
+        check_block(self, setup)
         super().set_active_adapters(adapter_setup, skip_layers)
 
     def delete_adapter_fusion(self, adapter_names: Fuse | list[str] | str) -> None:
         """Delete a block; an active setup that contains it becomes inactive (adapters would leave it dangling)."""
-        name = adapter_names.name if isinstance(adapter_names, Fuse) else adapter_names
-        name = name if isinstance(name, str) else ",".join(name)
+        name = _name_of(adapter_names)
         super().delete_adapter_fusion(adapter_names)
         active = self.active_adapters
         if name in (block.name for block in (active, *(active or ())) if isinstance(block, Fuse)):
             self.active_adapters = None
+
+    def adapter_fusion_to(
+        self,
+        adapter_names: Fuse | list[str] | str,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        """Move a block's ω, as adapters moves a fusion layer; it looks for those in bottleneck layers alone."""
+        name = _name_of(adapter_names)
+        super().adapter_fusion_to(name, device, dtype)
+        for module in self.modules():
+            for layer in module.scalings(name) if isinstance(module, ScaLearnLoRALayer) else ():
+                layer.to(device=device, dtype=dtype)
 
     def get_fusion_regularization_loss(self) -> Tensor | None:
         """Return AdapterFusion's penalty plus ScaLearn's over all ω that learn; `AdapterTrainer` adds it each step."""
@@ -226,6 +161,11 @@ class ScaLearnModelMixin:
                     terms.append(module.penalty())
         terms = [term for term in terms if term is not None]
         return torch.stack(terms).sum() if terms else None
+
+
+def _name_of(block: Fuse | list[str] | str) -> str:
+    name = block.name if isinstance(block, Fuse) else block
+    return name if isinstance(name, str) else ",".join(name)
 
 
 def _check_taught(model: ModelAdaptersMixin, setup: object, config: object = None) -> None:

@@ -2,31 +2,58 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import torch
+from adapters.methods.lora import LoRA
 from adapters.methods.modeling import Adapter
 from torch import Tensor
 
 
-class Stacked(NamedTuple):
-    """D `(R, hidden)`, its bias `(R,)`, U `(hidden, R)` and the biases b `(sources, hidden)`; R = all widths."""
+class Projections(NamedTuple):
+    """One source: D `(width, in)`, its bias `(width,)`, U `(out, width)`, its bias `(out,)`; a LoRA has no biases."""
 
     down: Tensor
-    down_bias: Tensor
+    down_bias: Tensor | None
     up: Tensor
-    up_bias: Tensor
+    up_bias: Tensor | None
 
 
-def stack_projections(adapters: Sequence[Adapter]) -> Stacked:
-    """Return the projections of plain bottleneck adapters side by side, as copies."""
-    downs, ups = [a.adapter_down[0] for a in adapters], [a.adapter_up for a in adapters]
+class Stacked(NamedTuple):
+    """D `(R, in)`, its bias `(R,)`, U `(out, R)` and the biases b `(sources, out)`; R = all widths."""
+
+    down: Tensor
+    down_bias: Tensor | None
+    up: Tensor
+    up_bias: Tensor | None
+
+
+Read = Callable[[Adapter | LoRA], Projections]
+
+
+def projections(source: Adapter | LoRA) -> Projections:
+    """Return the parameters of a plain bottleneck adapter's two projections, or a LoRA's A and B."""
+    if isinstance(source, LoRA):
+        return Projections(source.lora_A, None, source.lora_B, None)
+    down, up = source.adapter_down[0], source.adapter_up
+    return Projections(down.weight, down.bias, up.weight, up.bias)
+
+
+def stack_projections(sources: Sequence[Adapter | LoRA], read: Read = projections) -> Stacked:
+    """Return the projections of plain sources side by side, as copies.
+
+    Args:
+        sources: bottleneck adapters, or LoRAs; not both.
+        read: what to take of a source, where that is not all of it (merged projections).
+    """
+    downs, down_biases, ups, up_biases = zip(*map(read, sources), strict=True)
+    biased = down_biases[0] is not None
     return Stacked(
-        torch.cat([linear.weight for linear in downs]),
-        torch.cat([linear.bias for linear in downs]),
-        torch.cat([linear.weight for linear in ups], 1),
-        torch.stack([linear.bias for linear in ups]),
+        torch.cat(downs),
+        torch.cat(down_biases) if biased else None,
+        torch.cat(ups, 1),
+        torch.stack(up_biases) if biased else None,
     )
 
 
@@ -44,23 +71,23 @@ class KeptStack:
         self._dtype: torch.dtype | None = None
         self._stack: Stacked | None = None
 
-    def get(self, adapters: Sequence[Adapter]) -> Stacked:
-        """Return `stack_projections(adapters)`; the downward half is cast once where autocast would cast it each time.
+    def get(self, sources: Sequence[Adapter | LoRA], read: Read = projections) -> Stacked:
+        """Return `stack_projections` of these; D is cast once where autocast would cast it each time.
 
         A stack that must not be kept (gradients through it, inference tensors, a graph being compiled) is made anew.
         """
-        linears = [linear for a in adapters for linear in (a.adapter_down[0], a.adapter_up)]
-        parameters = [p for linear in linears for p in (linear.weight, linear.bias)]
+        parameters = [p for source in sources for p in projections(source) if p is not None]
         if torch.compiler.is_compiling() or any(p.requires_grad or p.is_inference() for p in parameters):
             self._stack = None
-            return stack_projections(adapters)
+            return stack_projections(sources, read)
         kind, dtype = parameters[0].device.type, parameters[0].dtype
         if torch.is_autocast_enabled(kind):
             dtype = torch.get_autocast_dtype(kind)
         if self._stack is None or self._dtype != dtype or not self._same(parameters):
             with torch.inference_mode(False), torch.no_grad():  # a training step may follow
-                down, down_bias, up, up_bias = stack_projections(adapters)
-                self._stack = Stacked(down.to(dtype), down_bias.to(dtype), up, up_bias)
+                stack = stack_projections(sources, read)
+                bias = stack.down_bias if stack.down_bias is None else stack.down_bias.to(dtype)
+                self._stack = stack._replace(down=stack.down.to(dtype), down_bias=bias)
             self._dtype = dtype
             self._of = [(p, p.detach(), p._version) for p in parameters]
         return self._stack
@@ -78,15 +105,15 @@ class KeptStack:
         return KeptStack, ()  # nor does a pickled one carry a second copy of them
 
 
-def output_scaling(adapters: Sequence[Adapter]) -> Tensor | float:
-    """Return the factors that the adapters put on their own outputs, `(sources, hidden or 1)`, or 1.0 if all are 1."""
-    factors = [adapter.scaling for adapter in adapters]
-    if all(isinstance(factor, float) for factor in factors):
-        if all(factor == 1.0 for factor in factors):
-            return 1.0
-    bias = adapters[0].adapter_up.bias
+def output_scaling(sources: Sequence[Adapter | LoRA]) -> Tensor | float:
+    """Return the factors that the sources put on their own outputs, `(sources, out or 1)`, or the one all share."""
+    factors = [source.scaling for source in sources]
+    if not any(isinstance(factor, Tensor) for factor in factors):
+        if len(set(factors)) == 1:
+            return factors[0]
+    up = projections(sources[0]).up
     width = max(factor.numel() if isinstance(factor, Tensor) else 1 for factor in factors)
-    return torch.stack([torch.as_tensor(f, device=bias.device, dtype=bias.dtype).expand(width) for f in factors])
+    return torch.stack([torch.as_tensor(f, device=up.device, dtype=up.dtype).expand(width) for f in factors])
 
 
 def spread(omega: Tensor, widths: Sequence[int]) -> Tensor:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import torch
 from adapters import RobertaAdapterModel
+from adapters.methods.lora import LoRA
 from adapters.methods.modeling import Adapter
 from torch import Tensor, nn
 from transformers import RobertaConfig
@@ -39,7 +40,7 @@ def roberta(sources: Sequence[str] = "abc", configs: Sequence[str] = ("seq_bn[re
 def randomise(model: nn.Module) -> None:
     """Give all adapters weights of the size that training gives them; fresh ones are nearly zero."""
     for module in model.modules():
-        if isinstance(module, Adapter):
+        if isinstance(module, Adapter | LoRA):
             for parameter in module.parameters():
                 nn.init.normal_(parameter, 0, 0.2)
 

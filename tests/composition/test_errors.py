@@ -100,9 +100,17 @@ def test_a_scalearn_setup_needs_a_scalearn_configuration() -> None:
 @pytest.mark.parametrize(
     ("adapter", "message"),
     [
-        ("lora", "needs sequential bottleneck adapters, but 'x' is not one"),
-        ("par_bn", "needs sequential bottleneck adapters, but 'x' is not one"),
-        (ConfigUnion(SeqBnConfig(), LoRAConfig()), "needs sequential bottleneck adapters, but 'x' is not one"),
+        ("lora", "sources of one kind, but 'a' is a sequential bottleneck adapter and 'x' a LoRA: give each"),
+        ("par_bn", "one kind, but 'a' is a sequential bottleneck adapter and 'x' a parallel bottleneck adapter"),
+        ("dora", "bottleneck adapters and LoRAs, but 'x' is DoRA, which also rescales the frozen weights"),
+        ("vera", "'x' is VeRA, whose projections belong to all layers together"),
+        ("ia3", "'x' is .IA.³, which multiplies what a map gives"),
+        (LoRAConfig(use_gating=True), "'x' is a gated LoRA, whose output depends on more"),
+        ("prefix_tuning", "'x' is a prefix or prompt, which lengthens the input"),
+        ("prompt_tuning", "'x' is a prefix or prompt, which lengthens the input"),
+        ("loreft", "'x' is ReFT, which replaces what a layer gives"),
+        ("mam", "'x' joins several kinds of adapter"),
+        (ConfigUnion(SeqBnConfig(), LoRAConfig()), "'x' joins several kinds of adapter: train a plain one"),
         ("seq_bn[original_ln_before=False]", "'x' and 'a' differ in original_ln_before"),
         ("seq_bn[mh_adapter=True]", "'x' and 'a' differ in mh_adapter"),
         (None, "Source adapters not on the model: x"),
@@ -113,9 +121,36 @@ def test_sources_that_cannot_be_scaled(adapter: object, message: str) -> None:
     if adapter is not None:
         model.add_adapter("x", config=adapter)
     before = set(model.state_dict())
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(ValueError, match=message) as error:
         model.add_adapter_fusion(ScaLearn("a", "x"), config="scalearn")
+    assert "\n" not in str(error.value)
     assert set(model.state_dict()) == before and not model.adapters_config.fusions
+
+
+@pytest.mark.parametrize(("adapter", "kind"), [("lora", "LoRA"), ("par_bn", "parallel bottleneck adapter")])
+def test_only_sequential_adapters_come_in_stacks(adapter: str, kind: str) -> None:
+    model, setup = roberta("ab", [adapter]), ScaLearn("a", Stack("c", "b"))
+    model.add_adapter("c", config="seq_bn")
+    for use in (
+        lambda: model.add_adapter_fusion(setup),
+        lambda: model.add_adapter_fusion(ScaLearn("a", "b", name=setup.name)) or model.set_active_adapters(setup),
+    ):
+        with pytest.raises(ValueError, match=f"over {kind}s takes their names, not Stacks"):
+            use()
+
+
+def test_a_stack_below_parallel_adapters_would_be_lost() -> None:
+    model, setup = roberta("abc", ["par_bn", "par_bn", "seq_bn"]), ScaLearn("a", "b")
+    model.add_adapter_fusion(setup)
+    with pytest.raises(ValueError, match="a block over them would drop 'c' of its Stack"):
+        model.set_active_adapters(Stack("c", setup))
+
+
+def test_adapter_fusion_over_loras_is_refused_by_adapters() -> None:
+    model = roberta("ab", ["lora"])
+    model.add_adapter_fusion(Fuse("a", "b"), config="dynamic", set_active=True)
+    with pytest.raises(NotImplementedError):
+        logits(model)
 
 
 def test_fixed_coefficients_must_fit_the_sources() -> None:

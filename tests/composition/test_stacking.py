@@ -43,7 +43,7 @@ def by_loop(model: nn.Module) -> torch.Tensor:
 def counted(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """One entry per stack that is made."""
     made, make = [], stacking.stack_projections
-    monkeypatch.setattr(stacking, "stack_projections", lambda adapters: made.append(1) or make(adapters))
+    monkeypatch.setattr(stacking, "stack_projections", lambda *sources: made.append(1) or make(*sources))
     return made
 
 
