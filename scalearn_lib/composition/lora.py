@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from .block import scalearn_blocks
 from .config import ScaLearnConfig
 from .layer import ScaLearnLayer
+from .sources import LORA, check_stacks
 from .stacking import Projections, Read, projections
 from .transfer import TransferLayer
 
@@ -72,6 +73,13 @@ class ScaLearnLoRALayer(TransferLayer):
             for layer in self.scalings(block.name):
                 layer.requires_grad_(True)
 
+    def block_of(self, setup: Fuse) -> list[ScaLearnLayer]:
+        """Return `scalings` of a setup that is about to run; a LoRA in a `Stack` is an error."""
+        layers = super().block_of(setup)
+        if layers:
+            check_stacks(setup, LORA)
+        return layers
+
     def scaled_sum(self, layer: ScaLearnLayer, hidden: Tensor, inputs: dict[str, Tensor], read: Read) -> Tensor:
         """Return Σ_t ω_t ⊙ (s_t B_t A_t x), `(..., out)`.
 
@@ -119,7 +127,7 @@ class ScaLearnLoRALinear(ScaLearnLoRALayer):
 
 
 class ScaLearnLoRAMergedLinear(ScaLearnLoRALayer):
-    """What a `LoRAMergedLinear` of adapters (GPT-2's q, k and v as one) additionally does; each of the three is a map."""
+    """What a `LoRAMergedLinear` of adapters (q, k, v as one) additionally does; each of the three is a map."""
 
     def new_scaling(self, config: ScaLearnConfig, sources: list[str], like: Tensor) -> nn.ModuleDict:
         """ω for each of the maps that a source changes."""

@@ -66,10 +66,11 @@ def check_sources(model: nn.Module, setup: ScaLearn) -> None:
         differing = [key for key in _PLACEMENT if config.get(key) != configs[first].get(key)]
         if differing:
             raise ValueError(f"'{source}' and '{first}' differ in {', '.join(differing)}: train them alike.")
-    _check_stacks(setup, kinds[first])
+    check_stacks(setup, kinds[first])
 
 
-def _check_stacks(setup: ScaLearn, kind: str) -> None:
+def check_stacks(setup: AdapterCompositionBlock, kind: str) -> None:
+    """Raise a ValueError where a child of a block is a `Stack`, but its kind of source is none that stacks."""
     if kind != SEQUENTIAL and not all(isinstance(child, str) for child in setup):
         raise ValueError(f"A ScaLearn block over {kind}s takes their names, not Stacks: only sequential ones stack.")
 
@@ -81,7 +82,7 @@ def check_block(model: nn.Module, setup: AdapterCompositionBlock | None) -> None
         kind = kind_of(block.sources[0], config.get(block.sources[0])) if block.sources[0] in config else None
         if kind is None:
             continue  # adapters itself says which adapter the model lacks
-        _check_stacks(block, kind)
+        check_stacks(block, kind)
         below = sorted(name for name in block.flatten() if name in config)
         strange = [name for name in below if kind != LORA and not isinstance(config.get(name), BnConfig)]
         if strange:

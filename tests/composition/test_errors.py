@@ -137,6 +137,9 @@ def test_only_sequential_adapters_come_in_stacks(adapter: str, kind: str) -> Non
     ):
         with pytest.raises(ValueError, match=f"over {kind}s takes their names, not Stacks"):
             use()
+    if adapter == "lora":  # a context takes any setup; it is checked where it runs
+        with AdapterSetup(setup), pytest.raises(ValueError, match="takes their names, not Stacks"):
+            logits(model)
 
 
 def test_a_stack_below_parallel_adapters_would_be_lost() -> None:
