@@ -29,9 +29,9 @@ class ScaLearnBottleneckLayer(TransferLayer):
             last = self.adapters[name]
             hidden, _, residual = last.pre_forward(state.hidden_states, state.input_tensor, state.layer_norm)
             state = state._replace(hidden_states=hidden, adapter_residual=residual)
-            omega = layer.scaling([row for row, _ in children]).to(
-                hidden.device
-            )  # a shared ω lies on the first layer's
+            rows = [row for row, _ in children]
+            self.tell_coefficients(adapter_setup.name, layer, rows, hidden)
+            omega = layer.scaling(rows).to(hidden.device)  # a shared ω lies on the first layer's
             reason = self._why_loop(layer, children)
             layer.path = f"loop: {reason}" if reason else "fused"
             if reason:

@@ -10,6 +10,7 @@ from .block import ScaLearn
 from .layer import why_not_plain
 from .lora_weights import fold_loras
 from .reading import transfer_layers
+from .sources import config_of
 from .stacking import output_scaling, spread, stack_projections
 
 
@@ -31,7 +32,7 @@ def fold(model: nn.Module, setup: ScaLearn, name: str) -> None:
     missing = [source for source in setup.sources if source not in model.adapters_config]
     if missing:
         raise ValueError(f"Source adapters not on the model: {', '.join(missing)}; they were deleted.")
-    configs = [model.adapters_config.get(source) for source in setup.sources]
+    configs = [config_of(model, source) for source in setup.sources]
     if isinstance(configs[0], LoRAConfig):
         fold_loras(model, setup, configs, name)
     else:
@@ -51,9 +52,8 @@ def _fold_bottlenecks(model: nn.Module, setup: ScaLearn, configs: list[BnConfig]
         with torch.no_grad():
             folded[module] = _fold_layer(layer.coefficients(rows), sources)
 
-    hidden = model.config.hidden_size
-    widths = {str(module.layer_idx): len(down) for module, (down, _, _, _) in folded.items()}
-    factors = {place: reduction_factor(hidden, width) for place, width in widths.items()}
+    widths = {module: (module.model_config.hidden_size, len(down)) for module, (down, _, _, _) in folded.items()}
+    factors = {str(module.layer_idx): reduction_factor(*sizes) for module, sizes in widths.items()}
     model.add_adapter(name, config=_plain_config(configs, factors))
     with torch.no_grad():
         for module, weights in folded.items():

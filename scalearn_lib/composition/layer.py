@@ -124,10 +124,13 @@ def why_not_plain(adapters: Sequence[Adapter]) -> str | None:
 
 def why_not_fused(adapters: Sequence[Adapter]) -> str | None:
     """Return why the fused forward cannot run these sources as they are now, or `None` where it can."""
+    reason = why_not_plain(adapters)
+    if reason:
+        return reason
     learning = torch.is_grad_enabled()
     for adapter in adapters:
         if adapter.dropout.p > 0 and adapter.training:
             return f"'{adapter.name}' has dropout in training"
         if learning and adapter.adapter_up.weight.requires_grad:
             return f"'{adapter.name}' is not frozen"
-    return why_not_plain(adapters)
+    return None

@@ -42,7 +42,8 @@ def _load(
     if ours is None and others is None:
         return load(loading_info, **kwargs)
 
-    width, wanted = saved["hidden_size"], model.config.hidden_size
+    # Models of several parts (EncoderDecoderModel, CLIP) have no width of their own, and adapters saves none.
+    width, wanted = saved["hidden_size"], getattr(model.config, "hidden_size", None)
     if width != wanted:
         raise ValueError(f"The block in {folder} has hidden size {width}, the model {wanted}.")
     if there is not None:

@@ -121,6 +121,7 @@ class ScaLearnLoRALinear(ScaLearnLoRALayer):
         for layer in self.block_of(adapter_setup):  # none where no source has a module in this map
             hidden = state.layer_input if state.hidden_states is None else state.hidden_states
             inputs = self.inputs(hidden, layer.sources)
+            self.tell_coefficients(adapter_setup.name, layer, self.rows(layer), hidden)
             scaled = self.scaled_sum(layer, hidden, inputs, projections)
             state = state._replace(hidden_states=scaled, last=[*inputs][-1])
         return state
@@ -156,6 +157,7 @@ class ScaLearnLoRAMergedLinear(ScaLearnLoRALayer):
         inputs = self.inputs(x, blocks[0].sources)
         for layer in self.block_of(blocks[0]):
             read = functools.partial(part, self, layer.kind)
+            self.tell_coefficients(blocks[0].name, layer, self.rows(layer), x)
             maps[layer.kind] = maps[layer.kind] + self.scaled_sum(layer, x, inputs, read)
         return torch.cat([*maps.values()], -1)
 

@@ -12,7 +12,9 @@ from adapters.methods.adapter_layer_base import ComposableAdapterLayerBase
 from adapters.methods.bottleneck import BottleneckLayer
 from adapters.methods.lora import LoRALinear, LoRAMergedLinear
 from adapters.model_mixin import ModelAdaptersMixin
+from adapters.wrappers.configuration import init_adapters_config
 from torch import Tensor, nn
+from transformers import PretrainedConfig
 
 from .block import ScaLearn, no_block, other_sources, scalearn_blocks
 from .bottleneck import ScaLearnBottleneckLayer
@@ -106,11 +108,7 @@ class ScaLearnModelMixin:
         active = self.active_adapters
         super().add_adapter_fusion(setup.sources, scalearn, setup.name, overwrite_ok)
         if scalearn.shared:
-            owners: dict[tuple[str, int], ScaLearnLayer] = {}
-            for _, _, layer in transfer_layers(self, setup):
-                owner = owners.setdefault((layer.kind, layer.width), layer)
-                if owner is not layer:
-                    layer.share(owner)
+            _share(self, setup.name)
         if set_active:
             self.set_active_adapters(setup)
         elif setup in scalearn_blocks(active):
@@ -163,6 +161,15 @@ class ScaLearnModelMixin:
         return torch.stack(terms).sum() if terms else None
 
 
+def _share(model: nn.Module, name: str) -> None:
+    """Let all layers of a kind read the ω of the first one."""
+    owners: dict[tuple[str, int], ScaLearnLayer] = {}
+    for _, _, layer in transfer_layers(model, name):
+        owner = owners.setdefault((layer.kind, layer.width), layer)
+        if owner is not layer:
+            layer.share(owner)
+
+
 def _name_of(block: Fuse | list[str] | str) -> str:
     name = block.name if isinstance(block, Fuse) else block
     return name if isinstance(name, str) else ",".join(name)
@@ -186,6 +193,26 @@ def _set_active_adapters(self: ModelAdaptersMixin, adapter_setup: object, *args,
     _check_taught(self, adapter_setup)
     return _adapters_set_active(self, adapter_setup, *args, **kwargs)
 
+
+def _init_adapters(self: ModelAdaptersMixin, model_config: PretrainedConfig, adapters_config: object, **kwargs) -> None:
+    """Give a model the adapters of its configuration, as adapters does, and its ScaLearn blocks (`from_pretrained`)."""
+    init_adapters_config(self, model_config, adapters_config)
+    fusions = self.adapters_config.fusions
+    blocks = {name: key for name, key in fusions.items() if as_scalearn(self.adapters_config.get_fusion(name)[0])}
+    for name in blocks:  # adapters' own layers cannot hold them: they wait until the layers are taught
+        del fusions[name]
+    _adapters_init(self, model_config, self.adapters_config, **kwargs)
+    if blocks:
+        init(self)
+    for name, key in blocks.items():
+        fusions[name] = key
+        self.apply_to_adapter_layers(lambda index, layer, name=name: layer.add_fusion_layer(name))
+        if as_scalearn(self.adapters_config.get_fusion(name)[0]).shared:
+            _share(self, name)
+
+
+_adapters_init = ModelAdaptersMixin.init_adapters
+ModelAdaptersMixin.init_adapters = functools.wraps(_adapters_init)(_init_adapters)
 
 # A model that was not taught would take a ScaLearn block for AdapterFusion, silently: all adapters models refuse it.
 _adapters_add, _adapters_set_active = ModelAdaptersMixin.add_adapter_fusion, ModelAdaptersMixin.set_active_adapters

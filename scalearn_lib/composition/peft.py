@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from .lora import MERGED, ScaLearnLoRALayer, maps_of, part
 from .lora_weights import LoRAWeights, Place, add_lora
 from .peft_files import CONFIG, WEIGHTS, SavedMap, read_config, read_maps
-from .sources import LORA, kind_of
+from .sources import LORA, config_of, kind_of
 
 
 def load_peft(model: nn.Module, folder: str | Path, load_as: str | None = None, set_active: bool = False) -> str:
@@ -85,7 +85,7 @@ def save_peft(model: nn.Module, name: str, folder: str | Path, prefix: str | Non
     layers = _lora_layers(model)
     if name not in model.adapters_config:
         raise ValueError(f"No adapter named '{name}' on the model: nothing to save.")
-    config = model.adapters_config.get(name)
+    config = config_of(model, name)
     if kind_of(name, config) != LORA:
         raise ValueError(f"PEFT's format is for LoRAs, but '{name}' is a bottleneck adapter: use save_adapter.")
     if prefix is None:

@@ -17,6 +17,12 @@ _PLACEMENT = (
 SEQUENTIAL, PARALLEL, LORA = "sequential bottleneck adapter", "parallel bottleneck adapter", "LoRA"
 
 
+def config_of(model: nn.Module, name: str) -> AdapterConfig:
+    """Return the configuration of an adapter on the model; that of a model loaded whole is still a dictionary."""
+    config = model.adapters_config.get(name)
+    return config if isinstance(config, AdapterConfig) else AdapterConfig.load(config)
+
+
 def kind_of(name: str, config: AdapterConfig) -> str:
     """Return what kind of source an adapter is: `SEQUENTIAL`, `PARALLEL` or `LORA`.
 
@@ -54,7 +60,7 @@ def check_sources(model: nn.Module, setup: ScaLearn) -> None:
     missing = [source for source in setup.sources if source not in model.adapters_config]
     if missing:
         raise ValueError(f"Source adapters not on the model: {', '.join(missing)}; add or load them first.")
-    configs = {source: model.adapters_config.get(source) for source in setup.sources}
+    configs = {source: config_of(model, source) for source in setup.sources}
     kinds = {source: kind_of(source, config) for source, config in configs.items()}
     first = setup.sources[0]
     for source, config in configs.items():
@@ -79,16 +85,16 @@ def check_block(model: nn.Module, setup: AdapterCompositionBlock | None) -> None
     """Raise a ValueError where the blocks of a setup cannot run as they are nested in it."""
     config = model.adapters_config
     for block in scalearn_blocks(setup):
-        kind = kind_of(block.sources[0], config.get(block.sources[0])) if block.sources[0] in config else None
+        kind = kind_of(block.sources[0], config_of(model, block.sources[0])) if block.sources[0] in config else None
         if kind is None:
             continue  # adapters itself says which adapter the model lacks
         check_stacks(block, kind)
         below = sorted(name for name in block.flatten() if name in config)
-        strange = [name for name in below if kind != LORA and not isinstance(config.get(name), BnConfig)]
+        strange = [name for name in below if kind != LORA and not isinstance(config_of(model, name), BnConfig)]
         if strange:
             raise ValueError(f"This ScaLearn block runs over bottleneck adapters, but {', '.join(strange)} is none.")
         around = [child for child in setup if isinstance(child, str)] if isinstance(setup, Stack) else []
-        lost = [name for name in around if kind == PARALLEL and isinstance(config.get(name), BnConfig)]
+        lost = [name for name in around if kind == PARALLEL and isinstance(config_of(model, name), BnConfig)]
         if lost:
             raise ValueError(
                 f"Parallel adapters read the layer's own input, so a block over them would drop '{lost[0]}' of its "

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from adapters.composition import AdapterCompositionBlock, Fuse
+from adapters.context import ForwardContext
 from torch import Tensor, nn
 
 from .block import ScaLearn, no_block, other_sources
@@ -60,6 +61,17 @@ class TransferLayer:
             raise other_sources(setup.name, layers[0].sources)
         self.check_sources_exist(sources)
         return layers
+
+    def tell_coefficients(self, name: str, layer: ScaLearnLayer, rows: list[int], hidden: Tensor) -> None:
+        """Hand the coefficients of a block to whoever asked for `output_adapter_fusion_attentions`.
+
+        They are the mean over the hidden width, `(batch, tokens, sources)`: the same for all tokens, so a view.
+        """
+        context = ForwardContext.get_context()
+        if context is not None and getattr(context, "output_adapter_fusion_attentions", False):
+            mean = layer.coefficients(rows).detach().mean(1)
+            places = context.adapter_fusion_attentions[name].setdefault(self.layer_idx, {})
+            places[layer.kind or self.location_key] = mean.expand(*hidden.shape[:-1], -1)
 
     def check_sources_exist(self, sources: Iterable[str]) -> None:
         """Raise a ValueError where a source of a block was deleted from the model."""
