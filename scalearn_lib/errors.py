@@ -1,8 +1,10 @@
-"""The one error that a user is meant to read, and the "did you mean" that goes with unknown names."""
+"""What a user is told: the one error that is meant to be read, "did you mean", and lines that are said once."""
 
 from __future__ import annotations
 
 import difflib
+import functools
+import sys
 from collections.abc import Iterable
 
 
@@ -19,3 +21,9 @@ def unknown(kind: str, name: object, valid: Iterable[str]) -> UserError:
     near = difflib.get_close_matches(str(name), names, n=1)
     hint = f" (did you mean '{near[0]}'?)" if near else ""
     return UserError(f"Unknown {kind} '{name}'{hint}; valid: {', '.join(names)}.")
+
+
+@functools.cache
+def say_once(text: str) -> None:
+    """Print a line to stderr, unless this process has done so before."""
+    print(text, file=sys.stderr)

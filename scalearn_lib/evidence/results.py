@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pandas as pd
 
+from ..errors import say_once
 from ..runs.result import RESULT, Result, read_result
-from ..runs.run import say_once
 
 SAME = ("transfer_parameters", "trainable_parameters", "device", "threads", "steps", "source_data")
 """Columns that are fields of a result."""

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pandas as pd
 
+from ..errors import say_once
 from ..runs.locks import locked
 from ..runs.result import Result, source_versions
-from ..runs.run import say_once, slug
+from ..runs.run import slug
 from ..runs.versions import PROBING, code_label, code_version
 
 

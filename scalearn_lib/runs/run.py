@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import functools
 import re
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from ..errors import UserError, unknown
+from ..errors import UserError, say_once, unknown
 from ..methods import get_method
 from ..tasks import Task, get_suite, get_task
 from ..tasks.few_shot import SAMPLINGS
@@ -175,12 +173,6 @@ def source_tasks_at_hand(runs: Sequence[Run]) -> list[Run]:
                 f"{', '.join(there)}. Results are stored and shown apart from those with all {len(tasks)}."
             )
     return limited
-
-
-@functools.cache
-def say_once(text: str) -> None:
-    """Print a line to stderr, unless this process has done so before."""
-    print(text, file=sys.stderr)
 
 
 def slug(text: str) -> str:

