@@ -6,6 +6,14 @@ import multiprocessing
 import os
 import signal
 from collections.abc import Callable
+from pathlib import Path
+
+from filelock import FileLock
+
+from scalearn_lib.runs.locks import acquire
+
+HELD: list[FileLock | None] = []
+"""Locks that this process keeps until it ends."""
 
 FORK = multiprocessing.get_context("fork")
 
@@ -39,3 +47,9 @@ class Other:
         """End it by SIGKILL."""
         os.kill(self.pid, signal.SIGKILL)
         self.process.join()
+
+
+def holds(file: Path, wait: bool = False) -> bool:
+    """Take a lock for as long as this process lives; whether it could."""
+    HELD.append(acquire(file, wait))
+    return HELD[-1] is not None

@@ -10,14 +10,15 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
+from filelock import FileLock
 
 from ..runs.locks import acquire
 
 LOOK_SECONDS = 1.0
 """How often a process without a GPU looks for a free one."""
 
-_claimed: int | None = None
-"""Descriptor of this process's lock on its GPU; it stays open until the process ends."""
+_claimed: FileLock | None = None
+"""This process's lock on its GPU, which it keeps until it ends."""
 
 
 def claim_gpu(folder: Path | None = None) -> str:

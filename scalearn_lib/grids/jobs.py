@@ -173,13 +173,13 @@ def forget_failures(jobs: Sequence[Job], output: Path) -> None:
     for item in (item for job in jobs for item in job.items):
         file = result_file(item, output)
         lock = run_lock(file if isinstance(item, Probe) else file.parent)
-        if not file.exists() or (descriptor := acquire(lock, wait=False)) is None:
+        if not file.exists() or (held := acquire(lock, wait=False)) is None:
             continue  # nothing there, or a worker that was left behind is about to complete it
         try:
             if state(item, output) != "complete":
                 file.unlink(missing_ok=True)
         finally:
-            release(lock, descriptor)
+            release(held)
 
 
 def write_plan(study: Study, jobs: Sequence[Job], output: Path, resources: dict[str, object]) -> Path:

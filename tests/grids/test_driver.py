@@ -19,8 +19,8 @@ from scalearn_lib.grids.driver import run_grid
 from scalearn_lib.grids.jobs import DRIVER_LOCK
 from scalearn_lib.grids.studyfile import read_study
 from scalearn_lib.grids.worker import planned
-from scalearn_lib.runs.locks import acquire, locked
-from tests.processes import Other
+from scalearn_lib.runs.locks import locked
+from tests.processes import Other, holds
 from tests.stored import store
 
 TEXT = """
@@ -98,8 +98,8 @@ def test_a_dry_run_counts_jobs_and_hours_and_does_nothing(study: Path, tmp_path:
 
 def test_two_drivers_on_one_folder_are_refused(study: Path, tmp_path: Path) -> None:
     lock = tmp_path / DRIVER_LOCK
-    other = Other(acquire, lock, False)
-    assert isinstance(other.says(), int)
+    other = Other(holds, lock)
+    assert other.says() is True
     with pytest.raises(UserError, match=rf"Another `scalearn grid` works in .*process {other.pid} on"):
         run_grid(read_study(study), tmp_path)
     other.kill()

@@ -25,8 +25,9 @@ from scalearn_lib.grids.worker import carry_out, planned
 from scalearn_lib.probing.pairs import Probe
 from scalearn_lib.runs import Run, RunFailed
 from scalearn_lib.runs.locks import acquire, release, run_lock
-from tests.processes import Other
-from tests.stored import store
+from scalearn_lib.runs.result import write_result
+from tests.processes import Other, holds
+from tests.stored import result_of, store
 
 ADAPTER = Run("toy", "toy_topic", "adapter", "tiny", budget="smoke")
 TASKS = ("toy_topic", "toy_pair", "toy_score", "toy_polarity")
@@ -155,10 +156,9 @@ def test_a_result_that_a_left_behind_worker_makes_is_not_forgotten(tmp_path: Pat
     folders = [store(tmp_path, "toy_topic", "adapter", seed, 0.5, status="failed") for seed in range(3)]
     (job,) = make_jobs(mine)
     (left,) = remaining([job], tmp_path)
-    completed = json.loads((folders[0] / "result.json").read_text()) | {"status": "ok"}
-    (folders[0] / "result.json").write_text(json.dumps(completed))  # since the driver looked
-    worker = Other(acquire, run_lock(folders[1]), False)
-    assert isinstance(worker.says(), int)
+    write_result(folders[0], result_of(ADAPTER, 0.5))  # since the driver looked
+    worker = Other(holds, run_lock(folders[1]))
+    assert worker.says() is True
     forget_failures([left], tmp_path)
     assert [(folder / "result.json").exists() for folder in folders] == [True, True, False]
     worker.kill()
@@ -195,11 +195,9 @@ def test_a_probe_is_made_once_with_all_pairs(tmp_path: Path) -> None:
 def test_status_counts_every_state_and_names_logs(tmp_path: Path) -> None:
     mine = study(*(replace(ADAPTER, seed=seed) for seed in range(5)), runs_per_job=5)
     store(tmp_path, "toy_topic", "adapter", 0, 0.5)
-    folder = store(tmp_path, "toy_topic", "adapter", 1, 0.5, status="failed")
-    stored = json.loads((folder / "result.json").read_text())
-    (folder / "result.json").write_text(json.dumps(stored | {"error": "loss is nan"}))
+    store(tmp_path, "toy_topic", "adapter", 1, 0.5, status="failed")
     lock = run_lock(replace(ADAPTER, seed=2).folder(tmp_path))
-    descriptor = acquire(lock, wait=False)
+    held = acquire(lock, wait=False)
     (job,) = make_jobs(mine)
     log = tmp_path / "jobs" / "mine" / f"{job.name}.ipynb"
     log.parent.mkdir(parents=True)
@@ -207,7 +205,7 @@ def test_status_counts_every_state_and_names_logs(tmp_path: Path) -> None:
     log.write_text(json.dumps({"cells": [{"outputs": []}, {"outputs": [error]}]}))
     complete, lines = status(mine, tmp_path)
     shown = "\n".join(lines)
-    release(lock, descriptor)
+    release(held)
     assert not complete and "1 of 5 runs" in shown
     assert "single             5         1         1         1         2" in shown
     assert "loss is nan" in shown and "UserError: no mirror\n" in shown and shown.count(f"log: {log}") == 2

@@ -10,14 +10,14 @@ import pytest
 
 from scalearn_lib.errors import UserError
 from scalearn_lib.runs.locks import acquire, is_held, locked, release, run_lock, sole_maker
-from tests.processes import Other
+from tests.processes import Other, holds
 
 
 @pytest.fixture
 def holder(tmp_path: Path) -> Iterator[Other]:
     """Another process that holds the lock of `tmp_path/x.lock`."""
-    process = Other(acquire, tmp_path / "x.lock", False)
-    assert isinstance(process.says(), int)
+    process = Other(holds, tmp_path / "x.lock")
+    assert process.says() is True
     yield process
     if process.process.is_alive():
         process.kill()
@@ -49,7 +49,7 @@ def test_a_lock_holds_without_its_words_on_a_full_disk(tmp_path: Path, monkeypat
     def full(*arguments: object) -> int:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("scalearn_lib.runs.locks.os.write", full)
+    monkeypatch.setattr(Path, "write_text", full)
     file = tmp_path / "x.lock"
     with locked(file, "Busy: {holder}."):
         assert is_held(file) and file.stat().st_mode & 0o777 == 0o666  # for all users of the machine
@@ -59,20 +59,20 @@ def test_a_lock_holds_without_its_words_on_a_full_disk(tmp_path: Path, monkeypat
 
 
 def test_waiting_for_a_lock_ends_with_its_holder(tmp_path: Path, holder: Other) -> None:
-    waiting = Other(acquire, tmp_path / "x.lock", True)
+    waiting = Other(holds, tmp_path / "x.lock", True)
     assert waiting.says(seconds=0.5) is None
     holder.kill()
-    assert isinstance(waiting.says(), int)
+    assert waiting.says() is True
     waiting.kill()
 
 
 def test_a_lock_on_a_file_that_its_holder_removed_meanwhile_is_none(tmp_path: Path) -> None:
     file = tmp_path / "x.lock"
     first = acquire(file, wait=False)
-    release(file, first)
+    release(first)
     second = acquire(file, wait=False)
     assert second is not None and acquire(file, wait=False) is None
-    release(file, second)
+    release(second)
 
 
 def test_the_sole_maker_clears_what_a_killed_one_left(tmp_path: Path) -> None:
