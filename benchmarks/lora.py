@@ -11,7 +11,6 @@ any LoRA. Each way's peak memory (CPU: resident, GPU: allocated) is that of two 
 from __future__ import annotations
 
 import json
-import resource
 import subprocess
 import sys
 from collections.abc import Callable
@@ -79,19 +78,6 @@ def ready(shape: str, way: str, sources: int) -> nn.Module:
     return model
 
 
-def peak(shape: str, way: str, arguments) -> float:
-    """Peak MiB of this process after two training steps."""
-    model, inputs = ready(shape, way, arguments.sources), shapes.batch(arguments.batch, arguments.tokens)
-    optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad])
-    for _ in range(2):
-        model(**inputs).loss.backward()
-        optimizer.step()
-        optimizer.zero_grad()
-    if measure.DEVICE == "cuda":
-        return torch.cuda.max_memory_allocated() / 2**20
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-
-
 def steps(shape: str, arguments) -> dict[str, list[float]]:
     """Seconds of a step by way of training."""
     inputs = shapes.batch(arguments.batch, arguments.tokens)
@@ -154,7 +140,8 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     if arguments.way:
-        print(json.dumps(peak(arguments.shapes[0], arguments.way, arguments)))
+        model = ready(arguments.shapes[0], arguments.way, arguments.sources)
+        print(json.dumps(measure.peak_of_training(model, shapes.batch(arguments.batch, arguments.tokens))))
         return
     raw, tables, targets = {}, {}, {}
     for shape in arguments.shapes:
