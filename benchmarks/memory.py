@@ -10,7 +10,6 @@ the floor and the single adapter one adapter, full fine-tuning none, the others 
 from __future__ import annotations
 
 import json
-import resource
 import subprocess
 import sys
 
@@ -27,15 +26,7 @@ def peak(way: str, arguments) -> float:
     alone = way in ("floor", "single adapter", "full fine-tuning")
     model = shapes.build("base", 1 if alone else arguments.sources, () if alone else (block,))
     shapes.stage2(model, arguments.sources)[way]()
-    inputs = shapes.batch(arguments.batch, arguments.tokens)
-    optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad])
-    for _ in range(2):
-        model(**inputs).loss.backward()
-        optimizer.step()
-        optimizer.zero_grad()
-    if measure.DEVICE == "cuda":
-        return torch.cuda.max_memory_allocated() / 2**20
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return measure.peak_of_training(model, shapes.batch(arguments.batch, arguments.tokens))
 
 
 def main() -> None:

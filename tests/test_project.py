@@ -96,7 +96,7 @@ def test_one_version_everywhere() -> None:
     (version,) = [
         ast.literal_eval(node.value)
         for node in package.body
-        if isinstance(node, ast.Assign) and node.targets[0].id == "__version__"
+        if isinstance(node, ast.Assign) and getattr(node.targets[0], "id", None) == "__version__"
     ]
     citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
     newest = re.search(r"^## (\S+)", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)[1]
