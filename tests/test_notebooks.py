@@ -69,3 +69,11 @@ def test_solutions_run_alone(name: str, tmp_path: Path) -> None:
 def test_every_notebook_is_tested() -> None:
     assert sorted(CHANGES) == sorted(path.stem for path in NOTEBOOKS.glob("*.ipynb"))
     assert sorted(SOLUTIONS) == sorted(path.stem for path in (NOTEBOOKS / "solutions").glob("*.ipynb"))
+
+
+def test_code_lines_are_short() -> None:
+    """Exported pages cut lines from 88 characters on."""
+    paths = [*NOTEBOOKS.glob("*.ipynb"), *(NOTEBOOKS / "solutions").glob("*.ipynb"), NOTEBOOKS / "batch" / "run.ipynb"]
+    cells = [(path, cell) for path in paths for cell in nbformat.read(path, as_version=4).cells]
+    lines = [(path.stem, line) for path, cell in cells if cell.cell_type == "code" for line in cell.source.splitlines()]
+    assert [(name, line) for name, line in lines if len(line) >= 88] == []

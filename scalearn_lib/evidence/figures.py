@@ -131,11 +131,11 @@ def parameters_against_score(scores: pd.DataFrame, title: str) -> Figure:
     """Mean score against the number of transfer parameters (logarithmic above 1), a labelled point per method.
 
     Args:
-        scores: columns `method` (titles), `parameters`, `score`, one row per run.
+        scores: columns `method` (titles), `transfer_parameters`, `score`, one row per run.
     """
     figure, axes = plt.subplots(figsize=(8, 4.2))
     points = scores.groupby("method", sort=False).agg(
-        x=("parameters", "first"), y=("score", "mean"), sd=("score", "std")
+        x=("transfer_parameters", "first"), y=("score", "mean"), sd=("score", "std")
     )
     many = len(points) > MANY
     for number, (method, point) in enumerate(points.sort_values("x").iterrows()):

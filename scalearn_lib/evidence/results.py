@@ -1,23 +1,25 @@
-"""Stored results as one tidy frame, which tables, figures and verdicts read."""
+"""Results as tidy frames, which tables, figures, verdicts and notebooks read."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
 
 import pandas as pd
 
 from ..errors import say_once
+from ..methods import get_method
 from ..runs.result import RESULT, Result, read_result
 
-SAME = ("transfer_parameters", "trainable_parameters", "device", "threads", "steps", "source_data")
+SAME = ("transfer_parameters", "trainable_parameters", "device", "threads", "steps", "selected_step", "source_data")
 """Columns that are fields of a result."""
 
 COLUMNS = (
     "suite task method encoder seed k budget overrides sampling source_tasks metric transfer_parameters "
-    "trainable_parameters score validation seconds train_seconds device threads steps batch_size code data "
-    "source_data folder"
+    "trainable_parameters score validation seconds train_seconds device threads steps selected_step batch_size code "
+    "data source_data folder"
 ).split()
 
 
@@ -27,7 +29,8 @@ def load_results(output: Path, **where: object) -> pd.DataFrame:
     Columns: the run's fields (`suite`, `task`, `method`, `encoder`, `seed`, `k`, `budget`, `overrides` as JSON,
     `sampling`, `source_tasks` as names with blanks between, empty for all of the suite), `metric`, `score` (the primary
     metric on test), `validation`, `transfer_parameters`, `trainable_parameters`, `seconds` (`train_seconds` of them
-    training), `device`, `threads`, `steps`, `batch_size`, `code`, `data` and `source_data` (fingerprints of what it was
+    training), `device`, `threads`, `steps` (the best state's is
+    `selected_step`), `batch_size`, `code`, `data` and `source_data` (fingerprints of what it was
     made from, the last of the data of its source adapters), `folder`. Failed and damaged results stay out; damaged
     ones are named once.
 
@@ -44,16 +47,46 @@ def load_results(output: Path, **where: object) -> pd.DataFrame:
             continue
         if not isinstance(result, Result):  # none: removed since it was listed
             continue
-        run = result.run
-        row = {**asdict(run), "overrides": json.dumps(dict(run.overrides), sort_keys=True)}
-        row |= {"source_tasks": " ".join(run.source_tasks or ()), "code": result.code_label, "folder": str(file.parent)}
-        row |= {key: getattr(result, key) for key in SAME}
-        row |= {"seconds": result.seconds["total"], "train_seconds": result.seconds["train"]}
-        row |= {"batch_size": result.settings.batch_size}
-        for task in result.tasks or [run.task]:  # a joint run has several
-            scored = result.of_task(task)
-            row |= {"task": task, "metric": scored.metric, "score": scored.score, "data": scored.data}
-            row |= {"validation": scored.validation[scored.metric]}
+        for task in result.tasks or [result.run.task]:  # a joint run has several
+            row = _row(result.of_task(task)) | {"folder": str(file.parent)}
             if all(row[key] == value for key, value in where.items()):
-                rows.append(dict(row))
+                rows.append(row)
     return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def tidy(results: Iterable[Result]) -> pd.DataFrame:
+    """Return one row per result, as `execute_all` returns them: the columns of `load_results` but for `folder`.
+
+    `method` has titles; it and `task` are ordered, by first appearance (see `titled`).
+    """
+    return titled(pd.DataFrame([_row(result) for result in results], columns=COLUMNS[:-1]))
+
+
+def titled(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return a frame for tables and figures: `method` as titles; it and `task` as categories ordered by appearance."""
+    titles = frame["method"].map(lambda name: get_method(name).title)
+    ordered = {"task": frame["task"], "method": titles}
+    return frame.assign(
+        **{name: pd.Categorical(values, values.unique(), ordered=True) for name, values in ordered.items()}
+    )
+
+
+def training_losses(results: Iterable[Result]) -> pd.DataFrame:
+    """Return each training loss that results logged: `task`, `method` (title), `seed`, `step`, `loss`."""
+    rows = [
+        (result.run.task, get_method(result.run.method).title, result.run.seed, entry["step"], entry["loss"])
+        for result in results
+        for entry in result.history
+        if "loss" in entry
+    ]
+    return pd.DataFrame(rows, columns="task method seed step loss".split())
+
+
+def _row(result: Result) -> dict[str, object]:
+    run = result.run
+    row = {**asdict(run), "overrides": json.dumps(dict(run.overrides), sort_keys=True)}
+    row |= {"source_tasks": " ".join(run.source_tasks or ()), "code": result.code_label, "data": result.data}
+    row |= {key: getattr(result, key) for key in SAME}
+    row |= {"seconds": result.seconds["total"], "train_seconds": result.seconds["train"]}
+    row |= {"batch_size": result.settings.batch_size, "metric": result.metric, "score": result.score}
+    return row | {"validation": result.validation[result.metric]}

@@ -41,14 +41,14 @@ class Parameters:
     methods: tuple[str, ...]
     output: Path
 
-    def run(self, task: str, method: str, seed: int, k: int | None = None) -> Run:
-        """The run of a method on a task with these parameters."""
-        (run,) = source_tasks_at_hand([Run(self.suite, task, method, self.encoder, seed, k, self.budget)])
-        return run
+    def run(self, task: str, method: str, seed: int, k: int | None = None, **more: object) -> Run:
+        """The run of a method on a task with these parameters; `more` are further fields of `Run`."""
+        run = Run(self.suite, task, method, self.encoder, seed, k, self.budget, **more)
+        return source_tasks_at_hand([run])[0]
 
-    def runs(self, k: int | None = None) -> list[Run]:
-        """All targets × methods × seeds."""
-        return [self.run(t, m, s, k) for t in self.targets for m in self.methods for s in self.seeds]
+    def runs(self, k: int | None = None, **more: object) -> list[Run]:
+        """All targets × methods × seeds; `more` are further fields of each `Run`, such as `sampling`."""
+        return [self.run(t, m, s, k, **more) for t in self.targets for m in self.methods for s in self.seeds]
 
 
 def show_versions() -> None:

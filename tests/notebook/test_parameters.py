@@ -29,6 +29,7 @@ def test_good_parameters_give_the_runs() -> None:
         (m, s) for m in ("adapter", "scalearn") for s in (0, 1)
     }
     assert all(run.k == 4 for run in study.runs(k=4))
+    assert {run.sampling for run in study.runs(4, sampling="official")} == {"official"}
 
 
 @pytest.mark.parametrize(
