@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import itertools
-import math
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import NoReturn
+from typing import Annotated, Any
 
-import yaml
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    FiniteFloat,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from ..errors import UserError, unknown
 from ..methods import get_method
@@ -19,20 +27,13 @@ from ..runs.run import Run, slug
 from ..tasks import get_suite, get_task
 from ..tasks.few_shot import SAMPLINGS
 from ..training.budget import BUDGETS
-
-GRID_KEYS = "suite encoder budget methods targets seeds k sampling sources settings probing".split()
-"""Keys of a grid; they may stand at the top of the file, and an entry of `grids` changes some of them."""
-
-STUDY_KEYS = [*GRID_KEYS, "about", "grids", "runs_per_job", "hours_per_job", "resources"]
+from ..yamlfile import Section, WrongAt, checked, read_yaml
 
 JOINT_SEEDS = 3
 """Seeds of joint training in the paper."""
 
 FEW_SHOT_SEEDS = 5
 """Seeds of few-shot runs in the paper."""
-
-KINDS = ("source", "single", "transfer", "joint", "probing")
-"""Kinds of jobs: source adapters that others need, other runs of one task, runs on source adapters, and the rest."""
 
 
 @dataclass(frozen=True)
@@ -61,24 +62,39 @@ def read_study(path: Path) -> Study:
     Raises:
         UserError: the file cannot be read, or a key or value is not allowed; the message names the line and the key.
     """
-    try:
-        text = path.read_text()
-        node, data = yaml.compose(text, Loader=yaml.SafeLoader), yaml.safe_load(text)
-        reader = _Reader(path, node)
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"The study {path} cannot be read ({error}); name a file such as those in studies/.") from error
-    except yaml.YAMLError as error:
-        where = getattr(error, "problem_mark", None)
-        line = f", line {where.line + 1}" if where else ""
-        reason = getattr(error, "problem", None) or "a key or value that YAML does not allow"
-        raise UserError(f"{path}{line}: this is no YAML: {reason}.") from error
-    except (ValueError, KeyError, AttributeError, RecursionError) as error:  # of a date or a tag that has no such value
-        raise UserError(f"{path} has a value that cannot be read ({error}); put texts into quotes.") from error
+    data, lines = read_yaml(path)
     if not re.fullmatch(r"[\w .+=-]+", path.stem):
         raise UserError(
             f"{path}: a study is named by its file, so use letters, digits, blanks and . + = - in '{path.stem}'."
         )
-    return reader.study(data)
+    if isinstance(data, dict) and isinstance(data.setdefault("grids", [{}]), list):
+        common = {key: data.pop(key) for key in Grid.keys() if key in data}
+        data["grids"] = [common | entry if isinstance(entry, dict) else entry for entry in data["grids"]]
+        for place, number in itertools.product(list(lines), range(len(data["grids"]))):
+            if place and place[0] in common:
+                lines.setdefault(("grids", number, *place), lines[place])
+    file = checked(StudyFile, data, path, lines)
+    runs, probes = ([item for item in file.items if isinstance(item, kind)] for kind in (Run, Probe))
+    resources = file.resources.model_dump(exclude_unset=True)
+    return Study(path.stem, tuple(runs), tuple(probes), file.runs_per_job, file.hours_per_job, resources)
+
+
+def _known(check: Callable[[str], object]) -> AfterValidator:
+    """A name that `check` takes; it raises a `UserError` for others."""
+
+    def same(name: str) -> str:
+        check(name)
+        return name
+
+    return AfterValidator(same)
+
+
+def _one_of(kind: str, names: Mapping[str, object] | tuple[str, ...]) -> AfterValidator:
+    def check(name: str) -> None:
+        if name not in names:
+            raise unknown(kind, name, names)
+
+    return _known(check)
 
 
 def _encoder(name: str) -> None:
@@ -86,176 +102,156 @@ def _encoder(name: str) -> None:
         raise UserError(f"'{name}' names no encoder; take minilm, tiny, a hub id or a folder")
 
 
-class _Reader:
-    """Checks the data of one file and knows the line of each key."""
+def _different(values: list) -> list:
+    if len(set(values)) < len(values):
+        raise ValueError(f"names something twice: {', '.join(map(str, values))}")
+    return values
 
-    def __init__(self, path: Path, node: yaml.Node | None) -> None:
-        self.path, self.lines = path, {(): 1 if node is None else node.start_mark.line + 1}
-        if node is not None:
-            self._remember(node, ())
 
-    def _remember(self, node: yaml.Node, place: tuple) -> None:
-        self.lines.setdefault(place, node.start_mark.line + 1)
-        if isinstance(node, yaml.MappingNode):
-            for key, value in node.value:
-                here = (*place, key.value)
-                if here in self.lines:
-                    self.lines[here] = key.start_mark.line + 1
-                    self.fail(here, f"stands twice below line {self.lines[place]}; keep one of them")
-                self.lines[here] = key.start_mark.line + 1
-                self._remember(value, here)
-        elif isinstance(node, yaml.SequenceNode):
-            for number, item in enumerate(node.value):
-                self._remember(item, (*place, number))
+def _several(word: str | None = None) -> BeforeValidator:
+    """One value or a list of them; `word` stands for what is meant without the key."""
 
-    def fail(self, place: tuple, problem: str) -> NoReturn:
-        while place not in self.lines:
-            place = place[:-1]
-        key = next((f"'{part}' " for part in reversed(place) if isinstance(part, str)), "")
-        raise UserError(f"{self.path}, line {self.lines[place]}: {key}{problem.rstrip('.')}.")
+    def listed(value: object) -> object:
+        if value is None or value == word:
+            return None
+        if word == "paper" and isinstance(value, str):
+            raise ValueError(f"must be 'paper' or a list of whole numbers, got '{value}'")
+        return value if isinstance(value, list) else [value]
 
-    def keys(self, data: object, place: tuple, allowed: Sequence[str]) -> dict:
-        if not isinstance(data, dict):
-            self.fail(place, f"must hold keys and values; allowed keys: {', '.join(allowed)}")
-        for key in data:
-            if key not in allowed:
-                self.fail((*place, key), f"is no key here: {unknown('key', key, allowed)}")
-        return data
+    return BeforeValidator(listed)
 
-    def checked(self, place: tuple, check: Callable, *arguments: object) -> object:
-        """What `check` returns of the arguments; what it finds wrong is told with its place."""
+
+Different = (Field(min_length=1), AfterValidator(_different))
+Encoders = Annotated[list[Annotated[str, _known(_encoder)]], *Different, _several()]
+Methods = Annotated[list[Annotated[str, _known(get_method)]], *Different, _several()]
+Names = Annotated[list[str], *Different]
+Shots = Annotated[list[Annotated[int, Field(ge=1)]], *Different]
+Seeds = Annotated[list[Annotated[int, Field(ge=0)]], *Different]
+Strengths = Annotated[list[FiniteFloat], *Different]
+
+
+def _wanted(resources: dict[str, object]) -> dict[str, object]:
+    for name, value in resources.items():
+        if not (type(value) is str and name != "threads" or type(value) is int and value > 0):
+            raise ValueError("must hold resources such as {runtime: 600, mem_mb: 16000, threads: 4}")
+    return resources
+
+
+Wanted = Annotated[dict[str, Any], AfterValidator(_wanted)]
+
+
+class Resources(Section):
+    """What jobs of each kind ask for.
+
+    The kinds: source adapters that others need, other runs of one task, runs on source adapters, and the rest.
+    """
+
+    source: Wanted = {}
+    single: Wanted = {}
+    transfer: Wanted = {}
+    joint: Wanted = {}
+    probing: Wanted = {}
+
+
+KINDS = tuple(Resources.model_fields)
+"""Kinds of jobs."""
+
+
+class Probing(Section):
+    """The second source task (the paper: mnli), the strengths of both, and the seeds of the probing heads."""
+
+    partner: str
+    grid: Strengths = list(GRID)
+    heads: Seeds = list(HEADS)
+
+
+class Grid(Section):
+    """Runs of all methods on all targets, or probes; without a key, all tasks and the paper's seeds are meant."""
+
+    suite: Annotated[str, _known(get_suite)]
+    encoder: Encoders
+    budget: Annotated[str, _one_of("budget", BUDGETS)]
+    methods: Methods | None = None
+    targets: Annotated[Names | None, _several("all")] = None
+    seeds: Annotated[Seeds | None, _several("paper")] = None
+    k: Annotated[Shots | None, _several()] = None
+    sampling: Annotated[str, _one_of("sampling", SAMPLINGS)] = "resampled"
+    sources: Annotated[Names | None, _several()] = None
+    settings: dict[str, Any] | None = None
+    probing: Probing | None = None
+
+    @field_validator("targets", "sources", "probing")
+    @classmethod
+    def _of_the_suite(cls, value: list[str] | Probing | None, info: ValidationInfo) -> object:
+        names = [value.partner] if isinstance(value, Probing) else value or []
+        for name in names if "suite" in info.data else []:
+            get_task(info.data["suite"], name)
+        return value
+
+    @model_validator(mode="after")
+    def _can_be_made(self) -> Grid:
+        if (self.methods is None) == (self.probing is None):
+            raise ValueError("needs either the key 'methods' or the key 'probing'")
+        for key in ("seeds", "k", "sampling", "sources", "settings"):
+            if self.probing and key in self.model_fields_set:
+                raise WrongAt(key, "does not go with 'probing', whose keys are partner, grid and heads")
         try:
-            return check(*arguments)
+            self.items  # noqa: B018  (a run checks what its parts mean together)
         except UserError as error:
-            self.fail(place, f"is wrong: {error}")
+            raise WrongAt("settings" if self.settings else "methods", f"is wrong: {error}") from error
+        return self
 
-    def texts(self, value: object, place: tuple, check: Callable[[str], object]) -> tuple[str, ...]:
-        """One name or a list of names, each checked."""
-        values = [value] if isinstance(value, str) else value
-        if not isinstance(values, list) or not values or not all(isinstance(text, str) for text in values):
-            self.fail(place, f"must be a name or a list of names, got {value!r}")
-        if len(set(values)) < len(values):
-            self.fail(place, f"names something twice: {', '.join(values)}")
-        for text in values:
-            self.checked(place, check, text)
-        return tuple(values)
-
-    def whole(self, value: object, place: tuple, least: int, several: bool = False) -> object:
-        """A whole number of at least `least`, or with `several` a list of different ones."""
-        values = value if several else [value]
-        number = isinstance(values, list) and all(type(item) is int and item >= least for item in values)
-        if not number or not values or len(set(values)) < len(values):
-            wanted = "a list of different whole numbers" if several else "a whole number"
-            self.fail(place, f"must be {wanted} of at least {least}, got {value!r}")
-        return tuple(values) if several else value
-
-    def study(self, data: object) -> Study:
-        data = self.keys(data, (), STUDY_KEYS)
-        entries = data.get("grids", [{}])
-        if not isinstance(entries, list) or not entries:
-            self.fail(("grids",), "must be a list of grids, each with keys that differ from those above it")
-        common = {key: data[key] for key in GRID_KEYS if key in data}
-        runs, probes = {}, {}
-        for number, entry in enumerate(entries):
-            place = ("grids", number)
-            entry = self.keys(entry, place, GRID_KEYS)
-            for item in self.grid(common | entry, place):
-                (runs if isinstance(item, Run) else probes)[item] = None
-        by_file: dict[Path, Probe] = {}
-        for probe in probes:
-            if by_file.setdefault(probe.file(Path()), probe) != probe:
-                self.fail(("grids",), f"probes {probe} twice, with different strengths or heads; give each a study")
-        if not runs and not probes:
-            self.fail((), "asks for nothing: the only target is the partner itself")
-        hours = data.get("hours_per_job", 4)
-        if not isinstance(hours, int | float) or isinstance(hours, bool) or not 0 < hours < 1e6:
-            self.fail(("hours_per_job",), f"must be a number above 0, got {hours!r}")
-        per_job = self.whole(data.get("runs_per_job", 10), ("runs_per_job",), 1)
-        return Study(self.path.stem, tuple(runs), tuple(probes), per_job, float(hours), self.resources(data))
-
-    def resources(self, data: dict) -> dict[str, dict[str, object]]:
-        resources = self.keys(data.get("resources", {}), ("resources",), KINDS)
-        for kind, wanted in resources.items():
-            if not isinstance(wanted, dict) or not all(
-                isinstance(name, str) and (type(value) is str and name != "threads" or type(value) is int and value > 0)
-                for name, value in wanted.items()
-            ):
-                self.fail(("resources", kind), "must hold resources such as {runtime: 600, mem_mb: 16000, threads: 4}")
-        return resources
-
-    def grid(self, grid: dict, entry: tuple) -> list[Run | Probe]:
-        """The runs and probes of one grid: the keys at the top, changed by those of an entry of `grids`."""
-
-        def place(key: str) -> tuple:
-            return (*entry, key) if (*entry, key) in self.lines else (key,)
-
-        for key in ("suite", "encoder", "budget"):
-            if key not in grid:
-                self.fail(entry, f"needs the key '{key}'")
-        if ("methods" in grid) == ("probing" in grid):
-            self.fail(entry, "needs either the key 'methods' or the key 'probing'")
-        (suite,), budget = self.texts([grid["suite"]], place("suite"), get_suite), grid["budget"]
-        tasks = [task.name for task in get_suite(suite).tasks]
-        if not isinstance(budget, str) or budget not in BUDGETS:
-            self.fail(place("budget"), f"is wrong: {unknown('budget', budget, BUDGETS)}")
-        encoders = self.texts(grid["encoder"], place("encoder"), _encoder)
-        targets = tasks
-        if grid.get("targets", "all") != "all":
-            targets = self.texts(grid["targets"], place("targets"), lambda name: get_task(suite, name))
-        if "probing" in grid:
-            return self.probes(grid, encoders, targets, place)
-        methods = self.texts(grid["methods"], place("methods"), get_method)
-        sources = grid.get("sources")
-        if sources is not None:
-            sources = self.texts(sources, place("sources"), lambda name: get_task(suite, name))
-        shots = grid.get("k")
-        if shots is not None:
-            shots = self.whole(shots if isinstance(shots, list) else [shots], place("k"), 1, several=True)
-        if grid.get("sampling", "resampled") not in SAMPLINGS:
-            self.fail(place("sampling"), f"is wrong: {unknown('sampling', grid['sampling'], SAMPLINGS)}")
-        settings = grid.get("settings") or {}
-        if not isinstance(settings, dict) or not all(isinstance(name, str) for name in settings):
-            self.fail(place("settings"), "must hold settings of the budget, such as {max_steps: 300}")
-        chosen = grid.get("seeds", "paper")
-        if chosen != "paper":
-            chosen = self.whole(chosen if isinstance(chosen, list) else [chosen], place("seeds"), 0, True)
-
-        def run(encoder: str, method: str, task: str, k: int | None, seed: int) -> Run:
-            sampling = grid.get("sampling", "resampled")
-            return Run(suite, task, method, encoder, seed, k, budget, settings, sampling, sources)
-
+    @cached_property
+    def items(self) -> list[Run | Probe]:
+        """The runs or probes of this grid."""
+        tasks = [task.name for task in get_suite(self.suite).tasks]
+        targets = self.targets or tasks
+        if self.probing:
+            partner, grid, heads = self.probing.partner, tuple(self.probing.grid), tuple(self.probing.heads)
+            return [
+                Probe(self.suite, target, partner, encoder, self.budget, grid, heads)
+                for encoder, target in itertools.product(self.encoder, targets)
+                if target != partner
+            ]
+        settings, sources = self.settings or {}, self.sources and tuple(self.sources)
         runs = []
-        where = place("settings") if settings else place("methods")
-        for encoder, method, k in itertools.product(encoders, methods, shots or [None]):
+        for encoder, method, k in itertools.product(self.encoder, self.methods, self.k or [None]):
             joint = get_method(method).joint
             first = [task for task in tasks if task in (sources or tasks)][:1]  # a joint run's name for all its tasks
             for task in first if joint else targets:
-                seeds = range(self.seeds(suite, task, joint, k)) if chosen == "paper" else chosen
-                runs += [self.checked(where, run, encoder, method, task, k, seed) for seed in seeds]
+                paper = JOINT_SEEDS if joint else FEW_SHOT_SEEDS if k is not None else get_task(self.suite, task).seeds
+                runs += [
+                    Run(self.suite, task, method, encoder, seed, k, self.budget, settings, self.sampling, sources)
+                    for seed in self.seeds or range(paper)
+                ]
         return runs
 
-    @staticmethod
-    def seeds(suite: str, task: str, joint: bool, k: int | None) -> int:
-        """How many seeds the paper has."""
-        return JOINT_SEEDS if joint else FEW_SHOT_SEEDS if k is not None else get_task(suite, task).seeds
 
-    def probes(self, grid: dict, encoders: Sequence[str], targets: Sequence[str], place: Callable) -> list[Probe]:
-        for key in ("seeds", "k", "sampling", "sources", "settings"):
-            if key in grid:
-                self.fail(place(key), "does not go with 'probing', whose keys are partner, grid and heads")
-        here = place("probing")
-        probing = self.keys(grid["probing"], here, ["partner", "grid", "heads"])
-        if "partner" not in probing:
-            self.fail(here, "needs the key 'partner': the second source task (the paper: mnli)")
-        (partner,) = self.texts([probing["partner"]], (*here, "partner"), lambda name: get_task(grid["suite"], name))
-        values = probing.get("grid", list(GRID))
-        numbers = isinstance(values, list) and all(type(v) in (int, float) and math.isfinite(v) for v in values)
-        if not numbers or not values or len(set(values)) < len(values):
-            self.fail((*here, "grid"), f"must be a list of different coefficients such as [0, 0.5, 1], got {values!r}")
-        heads = self.whole(probing.get("heads", list(HEADS)), (*here, "heads"), 0, True)
-        return [
-            Probe(grid["suite"], target, partner, encoder, grid["budget"], tuple(map(float, values)), heads)
-            for encoder in encoders
-            for target in targets
-            if target != partner
-        ]
+class StudyFile(Section):
+    """A study file; the keys of a grid may stand at its top, and an entry of `grids` changes some of them."""
+
+    grids: Annotated[list[Grid], Field(min_length=1)]
+    about: Any = None
+    runs_per_job: Annotated[int, Field(ge=1)] = 10
+    hours_per_job: Annotated[FiniteFloat, Field(gt=0, lt=1e6)] = 4.0
+    resources: Resources = Resources()
+
+    @classmethod
+    def keys(cls) -> list[str]:
+        """Those of a grid as well, which `read_study` has put into the entries of `grids`."""
+        return [*Grid.model_fields, *cls.model_fields]
+
+    @cached_property
+    def items(self) -> tuple[Run | Probe, ...]:
+        """What is wanted, each once."""
+        return tuple(dict.fromkeys(itertools.chain.from_iterable(grid.items for grid in self.grids)))
+
+    @model_validator(mode="after")
+    def _asks_for_something_once(self) -> StudyFile:
+        if not self.items:
+            raise ValueError("asks for nothing: the only target is the partner itself")
+        by_file: dict[Path, Probe] = {}
+        for probe in (item for item in self.items if isinstance(item, Probe)):
+            if by_file.setdefault(probe.file(Path()), probe) != probe:
+                raise WrongAt("grids", f"probes {probe} twice, with different strengths or heads; give each a study")
+        return self

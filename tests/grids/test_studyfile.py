@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections import Counter
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from scalearn_lib.probing.pairs import Probe
 from scalearn_lib.runs import Run
 
 ROOT = Path(__file__).parents[2]
+MUTATIONS = 17  # of each of the nine files
 HEAD = "suite: toy\nencoder: tiny\nbudget: smoke\n"
 
 
@@ -84,12 +86,15 @@ def test_probing_is_a_probe_per_target_but_the_partner(tmp_path: Path) -> None:
         (HEAD.replace("smoke", "smok") + "methods: [full]\n", "line 3: 'budget' is wrong: Unknown budget 'smok'"),
         (HEAD + "metods: [full]\n", "line 4: 'metods' is no key here: Unknown key 'metods' (did you mean 'methods'?)"),
         (HEAD + "methods: [full]\ntargets: [rte]\n", "line 5: 'targets' is wrong: Unknown task 'rte'"),
-        (HEAD + "methods: [full]\nseeds: [0, 0]\n", "line 5: 'seeds' must be a list of different whole numbers"),
-        (HEAD + "methods: [full]\nseeds: papers\n", "line 5: 'seeds' must be a list of different whole numbers"),
-        (HEAD + "methods: [full]\nseeds: []\n", "line 5: 'seeds' must be"),
-        (HEAD + "methods: []\n", "line 4: 'methods' must be a name or a list of names"),
+        (HEAD + "methods: [full]\nseeds: [0, 0]\n", "line 5: 'seeds' names something twice: 0, 0"),
+        (
+            HEAD + "methods: [full]\nseeds: papers\n",
+            "line 5: 'seeds' must be 'paper' or a list of whole numbers",
+        ),
+        (HEAD + "methods: [full]\nseeds: []\n", "line 5: 'seeds' should have at least 1 item, got []"),
+        (HEAD + "methods: []\n", "line 4: 'methods' should have at least 1 item"),
         (HEAD + "methods: [full, full]\n", "line 4: 'methods' names something twice"),
-        (HEAD + "methods: [full]\nk: 0\n", "line 5: 'k' must be a list of different whole numbers of at least 1"),
+        (HEAD + "methods: [full]\nk: 0\n", "line 5: 'k' should be greater than or equal to 1"),
         (HEAD + "methods: [full_m]\nk: 4\n", "line 4: 'methods' is wrong: full-m trains all tasks at once"),
         (HEAD + "methods: [full]\nsampling: offical\n", "line 5: 'sampling' is wrong: Unknown sampling"),
         (
@@ -97,21 +102,27 @@ def test_probing_is_a_probe_per_target_but_the_partner(tmp_path: Path) -> None:
             "line 5: 'settings' is wrong: Unknown setting 'max_step'",
         ),
         (HEAD + "methods: [full]\nsettings: {learning_rate: 5e-5}\n", "learning_rate must be positive, got '5e-5'"),
-        (HEAD + "methods: [full]\nsettings: 3\n", "line 5: 'settings' must hold settings"),
+        (HEAD + "methods: [full]\nsettings: 3\n", "line 5: 'settings' should be a valid dictionary"),
         (HEAD, "line 1: needs either the key 'methods' or the key 'probing'"),
         ("suite: toy\nbudget: smoke\nmethods: [full]\n", "line 1: needs the key 'encoder'"),
         (HEAD + "methods: [full]\nsuite: glue\n", "line 5: 'suite' stands twice"),
         (HEAD + "methods: [full]\ngrids:\n  - k: 4\n  - kk: 4\n", "line 7: 'kk' is no key here"),
-        (HEAD + "methods: [full]\ngrids: []\n", "line 5: 'grids' must be a list of grids"),
-        (HEAD + "methods: [full]\nruns_per_job: 0\n", "line 5: 'runs_per_job' must be a whole number of at least 1"),
-        (HEAD + "methods: [full]\nhours_per_job: long\n", "line 5: 'hours_per_job' must be a number above 0"),
+        (HEAD + "methods: [full]\ngrids: []\n", "line 5: 'grids' should have at least 1 item"),
+        (
+            HEAD + "methods: [full]\nruns_per_job: 0\n",
+            "line 5: 'runs_per_job' should be greater than or equal to 1",
+        ),
+        (
+            HEAD + "methods: [full]\nhours_per_job: long\n",
+            "line 5: 'hours_per_job' should be a valid number",
+        ),
         (HEAD + "methods: [full]\nresources:\n  sources: {runtime: 3}\n", "line 6: 'sources' is no key here"),
-        (HEAD + "methods: [full]\nresources:\n  source: 3\n", "line 6: 'source' must hold resources such as"),
+        (HEAD + "methods: [full]\nresources:\n  source: 3\n", "line 6: 'source' should be a valid dictionary, got 3"),
         (HEAD + "probing: {grid: [0]}\n", "line 4: 'probing' needs the key 'partner'"),
-        (HEAD + "probing: {partner: toy_pair, grid: [a]}\n", "line 4: 'grid' must be a list of different coefficients"),
+        (HEAD + "probing: {partner: toy_pair, grid: [a]}\n", "line 4: 'grid' should be a valid number, got 'a'"),
         (HEAD + "probing: {partner: toy_pair}\nseeds: [0]\n", "line 5: 'seeds' does not go with 'probing'"),
         ("- suite\n", "line 1: must hold keys and values"),
-        ("suite: [a, b]\nencoder: tiny\nbudget: smoke\nmethods: [full]\n", "line 1: 'suite' must be a name"),
+        ("suite: [a, b]\nencoder: tiny\nbudget: smoke\nmethods: [full]\n", "line 1: 'suite' should be a valid string"),
         (
             "suite: toy\nencoder: ..\nbudget: smoke\nmethods: [full]\n",
             "line 2: 'encoder' is wrong: '..' names no encoder",
@@ -119,13 +130,16 @@ def test_probing_is_a_probe_per_target_but_the_partner(tmp_path: Path) -> None:
         (HEAD + "methods: [full]\nsettings: {max_steps: null}\n", "max_steps must be a whole number"),
         (HEAD + "methods: [full]\nsettings: {patience: true}\n", "patience must be a whole number"),
         (HEAD + "methods: [full]\nsettings: {learning_rate: .inf}\n", "learning_rate must be positive"),
-        (HEAD + "methods: [full]\nsettings: {1: 2, max_steps: 3}\n", "line 5: 'settings' must hold settings"),
+        (
+            HEAD + "methods: [full]\nsettings: {1: 2, max_steps: 3}\n",
+            "line 5: 'settings' should be a valid string",
+        ),
         (HEAD + "methods: [full]\nresources: {single: {threads: many}}\n", "'single' must hold resources such as"),
         (HEAD + "methods: [full]\nresources: {single: {runtime: -1}}\n", "'single' must hold resources such as"),
-        (HEAD + "methods: [full]\nhours_per_job: 1" + "0" * 400 + "\n", "'hours_per_job' must be a number above 0"),
+        (HEAD + "methods: [full]\nhours_per_job: 1" + "0" * 400 + "\n", "'hours_per_job' should be a valid number"),
         (HEAD + "methods: [full]\nabout: 2020-13-45\n", "has a value that cannot be read"),
         (HEAD + "methods: [full]\nabout: &a [*a]\n", "has a value that cannot be read"),
-        (HEAD + "probing: {partner: toy_pair, grid: [.nan, 1]}\n", "'grid' must be a list of different coefficients"),
+        (HEAD + "probing: {partner: toy_pair, grid: [.nan, 1]}\n", "'grid' should be a finite number, got nan"),
         (HEAD + "probing: {partner: toy_pair}\ntargets: [toy_pair]\n", "asks for nothing"),
         (
             HEAD + "grids:\n  - probing: {partner: toy_pair}\n  - probing: {partner: toy_pair, heads: [0]}\n",
@@ -140,6 +154,57 @@ def test_what_is_wrong_is_told_with_its_line_and_key(text: str, message: str, tm
     with pytest.raises(UserError) as error:
         read(tmp_path, text)
     assert message in str(error.value) and "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("name", sorted(file.stem for file in (ROOT / "studies").glob("*.yaml")))
+def test_a_damaged_study_is_read_or_refused_with_one_sentence(name: str, tmp_path: Path) -> None:
+    """Any other error than a `UserError` fails the test."""
+    whole, draw = (ROOT / "studies" / f"{name}.yaml").read_bytes(), random.Random(name)
+    refused = sum(is_refused(tmp_path / "mine.yaml", mutated(whole, draw)) for _ in range(MUTATIONS))
+    assert refused > MUTATIONS / 4
+
+
+def is_refused(file: Path, content: bytes) -> bool:
+    file.write_bytes(content)
+    try:
+        read_study(file)
+    except UserError as error:
+        assert "\n" not in str(error)
+        return True
+    return False
+
+
+WILD = [
+    "null",
+    "true",
+    "-1",
+    "0",
+    "1.5",
+    ".nan",
+    "0x" + "f" * 5000,
+    "[]",
+    "{}",
+    "[[1]]",
+    "{a: {b: [1]}}",
+    "'\\0'",
+    "all",
+    "2020-01-01",
+]
+"""Values of other types, written as YAML."""
+
+
+def mutated(content: bytes, draw: random.Random) -> bytes:
+    """One study file with one byte, line, key or value changed."""
+    if draw.random() < 0.4:
+        at = draw.randrange(len(content))
+        return draw.choice([content[:at], content[:at] + bytes([draw.randrange(256)]) + content[at + 1 :]])
+    lines = content.decode().splitlines()
+    at = draw.choice([number for number, line in enumerate(lines) if not line.startswith("#")])
+    key, colon, value = lines[at].partition(":")
+    other = draw.choice(lines)
+    changes = [key + colon + " " + draw.choice(WILD), draw.choice(WILD) + colon + value, "  " + lines[at], other, ""]
+    lines[at] = draw.choice([*changes, lines[at].replace("[", "{"), lines[at] + "\n" + other])
+    return "\n".join(lines).encode()
 
 
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:
