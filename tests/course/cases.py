@@ -19,7 +19,7 @@ POINTS = {"learning_to_scale": (26, 6), "scaling": (17, 6), "budget": (15, 6), "
 
 @dataclass(frozen=True)
 class Case:
-    """A wrong answer.
+    """An answer that is wrong, or right in another way than the reference: then nothing is lost.
 
     Args:
         assignment: of which assignment.
@@ -37,6 +37,11 @@ class Case:
 CHOSEN = "ranking(choices).index.intersection(allowed.index, sort=False)[0]"
 BEST = 'pairs.groupby([target, partner])["score"].mean().idxmax()'
 SUM = "(omega[:, None, None, :] * outputs).sum(0)"
+FOLD = """def fold(sources, omega):
+    downs, down_biases, ups, up_biases = zip(*sources, strict=True)
+    U = torch.cat([weights[:, None] * up for weights, up in zip(omega, ups, strict=True)], 1)
+    b = (omega * torch.stack(up_biases)).sum(0)
+    return torch.cat(downs), torch.cat(down_biases), U, b"""
 CASES = {
     "softmax kept": Case(
         "learning_to_scale",
@@ -176,6 +181,104 @@ CASES = {
         "replication",
         {"a4_differences": ("wide[method] - wide[other]", "wide[other] - wide[method]")},
         {"a4_test_differences": "wrong way round"},
+    ),
+    "omega without a gradient": Case(
+        "learning_to_scale",
+        {"a1_omega": ("2 / T))", "2 / T), requires_grad=False)")},
+        {"a1_test_start": "requires_grad=False"},
+    ),
+    "omega detached": Case(
+        "learning_to_scale",
+        {"a1_sum": (SUM, "(omega.detach()[:, None, None, :] * outputs).sum(0)")},
+        {"a1_test_vector": "no gradient reaches ω"},
+    ),
+    "omega in float64": Case("learning_to_scale", {"a1_omega": ("2 / T)", "2 / T, dtype=torch.float64)")}, {}),
+    "residual in place": Case(
+        "learning_to_scale",
+        {"a1_residual": ("return h + scaled_sum(omega, outputs)", "h += scaled_sum(omega, outputs)\n    return h")},
+        {},
+    ),
+    "helper named reference": Case(
+        "learning_to_scale",
+        {
+            "a1_sum": (
+                None,
+                "def reference(omega):\n    return omega[:, None, None, :]\n\n\n"
+                "def scaled_sum(omega, outputs):\n    return (reference(omega) * outputs).sum(0)",
+            ),
+            "a1_fold": ("### BEGIN SOLUTION", "reference(omega)"),
+            "a1_best": ("### BEGIN SOLUTION", "reference(torch.ones(1, 1))"),
+        },
+        {},
+    ),
+    "builtins and imports renamed": Case(
+        "learning_to_scale",
+        {"a1_fold": (None, FOLD + "\n\n\nlen = compare = attempt = result = h = omega = outputs = None")},
+        {},
+    ),
+    "median for the best pair": Case(
+        "scaling",
+        {"a2_best": (BEST, BEST.replace("mean", "median"))},
+        {"a2_test_best": "best median"},
+    ),
+    "median over the heads": Case(
+        "scaling",
+        {
+            "a2_curve": ("].mean()", "].median()"),
+            "a2_heat": ('aggfunc="mean"', 'aggfunc="median"'),
+        },
+        {"a2_test_curve": "median", "a2_test_heat": "median"},
+    ),
+    "curve in another order": Case("scaling", {"a2_curve": ("].mean()", "].mean()[::-1]")}, {}),
+    "level ignored": Case(
+        "replication",
+        {"a4_interval": ("0.5 + level / 2", "0.975"), "a4_seeds": ("0.5 + level / 2", "0.975")},
+        {"a4_test_interval": "confidence level is ignored", "a4_test_seeds": "confidence level is ignored"},
+    ),
+    "report rounded": Case(
+        "replication",
+        {
+            "a4_result": (
+                'report["verdict"] =',
+                'for key in ("mean", "low", "high"):\n    report[key] = round(report[key], 2)\nreport["verdict"] =',
+            )
+        },
+        {},
+    ),
+    "claim on two tasks": Case(
+        "replication",
+        {"a4_result": ("differences(results, ", 'differences(results[results["task"].isin(["sst2", "stsb"])], ')},
+        {},
+    ),
+    "differences in another order": Case(
+        "replication", {"a4_differences": ("* 100).mean(axis=1)", "* 100).mean(axis=1)[::-1]")}, {}
+    ),
+    "helpers named quantile, smallest, series": Case(
+        "replication",
+        {
+            "a4_differences": (
+                None,
+                "def series(results, method):\n"
+                '    return results[results["method"] == method].set_index(["seed", "task"])["score"]\n\n\n'
+                "def differences(results, method, other):\n"
+                '    return (series(results, method) - series(results, other)).groupby("seed").mean() * 100',
+            ),
+            "a4_interval": (
+                None,
+                "def quantile(level, n):\n    from scipy.stats import t\n\n"
+                "    return t.ppf(0.5 + level / 2, n - 1)\n\n\n"
+                "def interval(values, level=LEVEL):\n    values = np.asarray(values)\n"
+                "    half = quantile(level, len(values)) * values.std(ddof=1) / np.sqrt(len(values))\n"
+                "    return values.mean(), values.mean() - half, values.mean() + half",
+            ),
+            "a4_seeds": (
+                None,
+                "def smallest(good):\n    return next(n for n in range(2, 10_000) if good(n))\n\n\n"
+                "def seeds_needed(effect, sd, level=LEVEL):\n"
+                "    return smallest(lambda n: quantile(level, n) * sd / np.sqrt(n) < effect)",
+            ),
+        },
+        {},
     ),
 }
 

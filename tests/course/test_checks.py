@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 import torch
 
-from scalearn_lib.course.checks import Unanswered, attempt, close, compare, given, series
+from scalearn_lib.course.checks import Unanswered, apart, attempt, close, compare, given, learns, series
 
 
 def unanswered() -> None:
@@ -69,9 +69,39 @@ def test_close_names_a_known_mistake() -> None:
         close([1.0, 2.0], 1.0, "mean")
 
 
+def test_order_counts_only_where_it_was_asked_for() -> None:
+    right = pd.Series({"a": 1.0, "b": 2.0})
+    series(right[::-1], right, "curve", ordered=False)
+
+
+def test_an_answer_may_change_what_it_is_given() -> None:
+    given_to_it = torch.zeros(2), [pd.DataFrame({"a": [1]})]
+    attempt(lambda tensor, frames: (tensor.add_(1), frames[0].insert(0, "b", 2)), *given_to_it)
+    assert given_to_it[0].sum() == 0 and list(given_to_it[1][0]) == ["a"]
+
+
+def test_learns_wants_a_gradient() -> None:
+    learns(lambda omega: 2 * omega, torch.ones(2), "sum")
+    with pytest.raises(AssertionError, match="no gradient reaches ω"):
+        learns(lambda omega: 2 * omega.detach(), torch.ones(2), "sum")
+
+
+def test_a_test_apart_sees_only_what_it_names_and_leaves_nothing() -> None:
+    notebook: dict[str, object] = {"apart": apart, "len": None, "answer": lambda: [1], "expected": 7}
+    exec("@apart\ndef _(answer):\n    expected = 1\n    assert len(answer()) == expected", notebook)
+    assert notebook["expected"] == 7 and notebook["_"] is None
+    with pytest.raises(NameError, match="secret"):
+        exec("secret = 1\n@apart\ndef _(answer):\n    secret", notebook)
+    with pytest.raises(AssertionError, match="There is no missing"):
+        exec("@apart\ndef _(missing):\n    pass", notebook)
+
+
 def test_given_gives_a_notebook_its_own_functions_back() -> None:
-    namespace = {"f": 1}
-    with pytest.raises(ZeroDivisionError), given(namespace, f=2, g=3):
-        assert namespace == {"f": 2, "g": 3}
-        raise ZeroDivisionError
-    assert namespace == {"f": 1}
+    notebook = {"apart": apart, "given": given, "f": 1, "seen": []}
+    with pytest.raises(ZeroDivisionError):
+        exec(
+            "def look(): seen.append((f, g))\n"
+            "@apart\ndef _(given, look):\n    with given(f=2, g=3):\n        look()\n        1 / 0",
+            notebook,
+        )
+    assert notebook["seen"] == [(2, 3)] and notebook["f"] == 1 and "g" not in notebook
