@@ -77,6 +77,7 @@ def load_tokenizer(name: str) -> PreTrainedTokenizerBase:
         UserError: there is no such encoder, or it cannot be loaded.
     """
     folder = encoder_dir(name)
+    _tell_if_changed(folder)
     try:
         tokenizer = AutoTokenizer.from_pretrained(folder, **LOCAL)
         config = AutoConfig.from_pretrained(folder, **LOCAL)
@@ -97,8 +98,7 @@ def load_model(name: str) -> PreTrainedModel:
         UserError: there is no such encoder, or it cannot be loaded.
     """
     folder = encoder_dir(name)
-    if name == "minilm":
-        _tell_if_changed(folder)
+    _tell_if_changed(folder)
     try:
         return AutoAdapterModel.from_pretrained(folder, dtype=torch.float32, use_safetensors=True, **LOCAL).eval()
     except (OSError, ValueError) as error:
@@ -107,8 +107,10 @@ def load_model(name: str) -> PreTrainedModel:
 
 @functools.cache
 def _tell_if_changed(folder: Path) -> None:
-    """Compare the encoder's weights with the pinned ones, once per process (90 MB take 0.06 s)."""
-    tell_if_changed(folder / "model.safetensors")
+    """Compare a fetched encoder's weights, settings and tokenizer with the pinned ones, once per process (0.06 s)."""
+    for pattern in ("*.json", "*.safetensors"):
+        for file in sorted(folder.glob(pattern)):
+            tell_if_changed(file)
 
 
 def _unloadable(name: str, error: Exception) -> UserError:

@@ -6,7 +6,6 @@ Everything is found as plain files, wherever it comes from, so that a mirror is 
 from __future__ import annotations
 
 import functools
-import hashlib
 import json
 import os
 import tempfile
@@ -21,6 +20,7 @@ from requests import RequestException
 
 from ..errors import UserError
 from ..paths import hub_dir
+from .wheels import sha256
 
 ENCODERS = {
     "roberta-base": "FacebookAI/roberta-base",
@@ -161,19 +161,18 @@ def prefetch(repos: Sequence[tuple[str, str, Sequence[str]]], folder: Path) -> l
     return lines
 
 
-def sha256(file: Path) -> str:
-    """SHA-256 of a file, read in pieces."""
-    with file.open("rb") as opened:
-        return hashlib.file_digest(opened, "sha256").hexdigest()
-
-
 def _manifest(folder: Path) -> dict[str, dict]:
+    damaged = UserError(f"{folder / MANIFEST} is damaged; remove it and run `scalearn prefetch` again.")
     try:
-        return json.loads((folder / MANIFEST).read_text())
+        manifest = json.loads((folder / MANIFEST).read_text())
     except FileNotFoundError:
         return {}  # a mirror made by hand: nothing to compare with
-    except ValueError as error:
-        raise UserError(f"{folder / MANIFEST} is no complete JSON; run `scalearn prefetch` again.") from error
+    except (ValueError, RecursionError) as error:
+        raise damaged from error
+    entries = manifest.values() if isinstance(manifest, dict) else [None]
+    if not all(isinstance(entry, dict) and isinstance(entry.get("files"), dict) for entry in entries):
+        raise damaged
+    return manifest
 
 
 def _write_manifest(folder: Path, repo: str, entry: dict[str, object]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ import torch
 from transformers import AutoModel, BertConfig, BertModel
 
 from scalearn_lib.errors import UserError
-from scalearn_lib.tasks import get_suite, toy
+from scalearn_lib.tasks import get_suite, toy, wheels
 from scalearn_lib.tasks.encoders import encoder_dir, load_model, load_tokenizer
 from scalearn_lib.tasks.tiny import build_tiny
 
@@ -111,3 +112,19 @@ def test_tiny_sees_what_decides_the_toy_tasks(task) -> None:
         assert torch.corrcoef(torch.cat([predicted, targets["test"]], dim=1).T)[0, 1] > 0.6
     else:
         assert (predicted.argmax(1) == targets["test"].argmax(1)).float().mean() > 0.8
+
+
+@pytest.mark.parametrize("name", ["config.json", "model.safetensors", "tokenizer.json"])
+def test_a_fetched_encoder_that_is_not_the_pinned_one_is_told_of_once(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    folder = tmp_path / "encoders" / "minilm"
+    shutil.copytree(encoder_dir("tiny"), folder)
+    digests = {file.name: wheels.sha256(file) for file in folder.iterdir()}
+    minilm = replace(wheels.WHEELS[1], digests=digests | {name: "0" * 64})
+    monkeypatch.setattr(wheels, "WHEELS", (minilm,))
+    monkeypatch.setenv("SCALEARN_DATA", str(tmp_path))
+    for _ in range(2):
+        load_tokenizer("minilm")
+        load_model("minilm")
+    assert capsys.readouterr().err.count("is not the file that was fetched") == 1

@@ -89,9 +89,16 @@ def test_a_mirrored_file_that_differs_from_the_manifest_is_refused(
     monkeypatch.setenv("SCALEARN_HUB", str(tmp_path / "mirror"))
     with pytest.raises(UserError, match="train-.*differs from its checksum in manifest.json; run `scalearn prefetch`"):
         hub.find(*REPO, "Task 'rte'")
-    (tmp_path / "mirror/manifest.json").write_text("{")
-    hub._verify.cache_clear()
-    with pytest.raises(UserError, match="manifest.json is no complete JSON"):
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"{", b"[]", b"null", b"\xff\xfe\x00", b"[" * 100_000, b'{"a": 1}', b'{"a": {}}', b'{"a": {"files": []}}'],
+)
+def test_a_damaged_manifest_of_a_mirror_is_named(content: bytes, source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (source / "manifest.json").write_bytes(content)
+    monkeypatch.setenv("SCALEARN_HUB", str(source))
+    with pytest.raises(UserError, match="manifest.json is damaged; remove it and run `scalearn prefetch` again"):
         hub.find(*REPO, "Task 'rte'")
 
 
