@@ -24,6 +24,7 @@ from . import guard
 from .contained import Limits, execute
 from .release import assignments, course_api, course_config, generate, reason
 from .repair import grade_id, repair
+from .unanswered import passed, take_off, unanswered
 
 LARGEST = 20_000_000
 """Bytes of a submitted notebook beyond which it is not opened."""
@@ -65,12 +66,21 @@ class ContainedExecute(NbGraderPreprocessor):
     """nbgrader's execution step, in a process that can do no harm (see `contained.py`)."""
 
     limits = Limits()
+    release = source = Path()
+    """Folders of the assignments as handed out, and with their solutions."""
 
     def preprocess(self, nb: NotebookNode, resources: dict) -> tuple[NotebookNode, dict]:
-        """Execute the notebook; what was stopped or refused is noted in its metadata."""
-        folder = Path(resources["metadata"]["path"])
+        """Execute the notebook; what was stopped, refused or taken off is noted in its metadata.
+
+        What passes is tried once more without the answers.
+        """
+        folder, name = Path(resources["metadata"]["path"]), resources["metadata"]["name"]
         files = [path for path in sorted(folder.iterdir()) if path.suffix != ".ipynb"]
         executed, notes = execute(nb, files, self.limits)
+        if passed(executed):
+            both = (nbformat.read(root / name / f"{name}.ipynb", as_version=4) for root in (self.release, self.source))
+            without, _ = execute(unanswered(nb, *both), files, self.limits)
+            notes += take_off(executed, passed(without))
         executed.metadata["scalearn_notes"] = notes
         return executed, resources
 
@@ -99,6 +109,7 @@ def grade(submissions: Path, source: Path, root: Path, limits: Limits | None = N
     settings = f"c = get_config()\nc.CourseDirectory.source_directory = {str(source.resolve())!r}\n"
     _write(root / "nbgrader_config.py", settings)  # for nbgrader's Formgrader, started in this folder
     ContainedExecute.limits = limits or Limits()
+    ContainedExecute.release, ContainedExecute.source = root.resolve() / "release", source.resolve()
     config.Autograde.sanitize_preprocessors = [OverwriteCells, CheckCellMetadata]
     config.Autograde.autograde_preprocessors = [ContainedExecute, LimitOutput, SaveAutoGrades, CheckCellMetadata]
     api = course_api(config)

@@ -78,6 +78,10 @@ def test_a_class_is_graded_whatever_single_submissions_do(course: Path, tmp_path
     hand_in(submissions, "endless", answered(course, "while True:\n    pass"))
     writer = f"def double(x):\n    return 2 * x\nopen({str(outside)!r}, 'w').write('here')"
     hand_in(submissions, "writer", answered(course, writer))
+    swallower = released(course)
+    quiet = "async def quiet(self, *more, **others):\n    return False\ntype(get_ipython()).run_code = quiet"
+    swallower.cells.insert(1, nbformat.v4.new_code_cell(quiet))
+    hand_in(submissions, "swallower", swallower)
     (submissions / "damaged" / "mini").mkdir(parents=True)
     (submissions / "damaged" / "mini" / "mini.ipynb").write_text("{")
     (submissions / "empty" / "mini").mkdir(parents=True)
@@ -93,6 +97,7 @@ def test_a_class_is_graded_whatever_single_submissions_do(course: Path, tmp_path
         "edited": (0, 1),
         "endless": (0, 1),
         "writer": (1, 1),
+        "swallower": (0, 1),
         "damaged": (0, 1),
         "empty": (0, 1),
     }
@@ -102,6 +107,7 @@ def test_a_class_is_graded_whatever_single_submissions_do(course: Path, tmp_path
     assert by_student["edited"].notes == ["The grader's cell 'test_double' had been changed and was put back."]
     assert f"Refused: writing to {outside}, outside the notebook's folder." in by_student["writer"].notes
     assert not outside.exists()
+    assert "whose points were taken off: test_double." in " ".join(by_student["swallower"].notes)
     assert "no notebook that can be read" in by_student["damaged"].error
     assert "missing from the submission" in by_student["empty"].error
     with open(tmp_path / "out" / "marks.csv", newline="") as stream:
