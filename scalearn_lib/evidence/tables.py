@@ -18,6 +18,8 @@ from .results import load_results
 def suite_results(output: Path, suite: str, **where: object) -> pd.DataFrame:
     """Return the results of a suite as `load_results` does, with what its tasks' home suites share with it.
 
+    Methods stand in the order of `METHODS`, tasks in that of the suite.
+
     A single-task method does the same in every suite that a task belongs to: its run is stored in the task's home.
 
     Args:
@@ -31,7 +33,11 @@ def suite_results(output: Path, suite: str, **where: object) -> pd.DataFrame:
         (home, task) in homes and not (METHODS[method].two_stage or METHODS[method].joint)
         for home, task, method in zip(results["suite"], results["task"], results["method"], strict=True)
     ]
-    return results[(results["suite"] == suite) | pd.Series(alone, results.index, dtype=bool)].reset_index(drop=True)
+    results = results[(results["suite"] == suite) | pd.Series(alone, results.index, dtype=bool)]
+    order = {"method": list(METHODS), "task": [task.name for task in get_suite(suite).tasks]}
+    return results.sort_values(
+        ["method", "task"], key=lambda names: names.map(order[names.name].index), ignore_index=True
+    )
 
 
 def _two_stage(results: pd.DataFrame) -> pd.Series:

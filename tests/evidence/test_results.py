@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from itertools import product
 from pathlib import Path
 
-from scalearn_lib.evidence import load_results, tidy, titled, training_losses
+from scalearn_lib.evidence import load_results, suite_results, tidy, titled, training_losses
 from scalearn_lib.runs import Run, execute_all
 from tests.stored import result_of, store
 
@@ -54,3 +55,12 @@ def test_training_losses_leave_evaluations_out() -> None:
         {"task": "toy_score", "method": "ScaLearn", "seed": 1, "step": step, "loss": loss}
         for step, loss in ((2, 0.7), (4, 0.5))
     ]
+
+
+def test_stored_results_of_a_suite_stand_in_its_order(tmp_path: Path) -> None:
+    for seed, task, method in product((1, 0), ("toy_pair", "toy_topic"), ("scalearn", "adapter_fusion", "adapter")):
+        store(tmp_path, task, method, seed, 0.5)
+    frame = titled(suite_results(tmp_path, "toy"))
+    assert list(frame["method"].cat.categories) == ["adapter", "AdapterFusion", "ScaLearn"]
+    assert list(frame["task"].cat.categories) == ["toy_topic", "toy_pair"]
+    assert list(frame["seed"]) == [0, 1] * 6
