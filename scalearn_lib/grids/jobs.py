@@ -12,7 +12,7 @@ from pathlib import Path
 
 from ..methods import get_method
 from ..probing.pairs import Probe
-from ..runs.locks import acquire, release, run_lock
+from ..runs.locks import acquire, run_lock
 from ..runs.result import RESULT, check_encoder, read_result
 from ..runs.run import Run, slug
 from .costs import estimate
@@ -179,7 +179,7 @@ def forget_failures(jobs: Sequence[Job], output: Path) -> None:
             if state(item, output) != "complete":
                 file.unlink(missing_ok=True)
         finally:
-            release(held)
+            held.release()
 
 
 def write_plan(study: Study, jobs: Sequence[Job], output: Path, resources: dict[str, object]) -> Path:

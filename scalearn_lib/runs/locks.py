@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import socket
@@ -19,10 +20,10 @@ AT_ONCE = 0.3
 
 @contextmanager
 def locked(file: Path, otherwise: str | None = None) -> Iterator[None]:
-    """Hold the lock of `file` for as long as the block lasts; the file is made for it and removed after it.
+    """Hold the lock of `file` for as long as the block lasts; the file is made for it and stays.
 
-    `kill -9` leaves the file behind, but not the lock. Between machines it holds where the file system has
-    `flock` for all of them (NFS 4, Lustre mounted with `flock`, BeeGFS, GPFS).
+    Between machines it holds where the file system has `flock` for all of them (NFS 4, Lustre mounted with `flock`,
+    BeeGFS, GPFS). A removed file could be locked once more there beside its successor: NFS only renames what is open.
 
     Args:
         file: what is locked.
@@ -42,38 +43,45 @@ def locked(file: Path, otherwise: str | None = None) -> Iterator[None]:
     try:
         yield
     finally:
-        release(lock)
+        lock.release()
 
 
 def acquire(file: Path, wait: bool) -> FileLock | None:
     """Take the lock of `file`; `None` where another process has it and `wait` is false. Whoever drops it frees it."""
-    lock = FileLock(file, mode=0o666, thread_local=False)  # every user of the machine may lock it
+    # Every user of the machine may lock it. Where a file system has no flock, that is an error: the lock by existence
+    # that filelock would fall back to keeps its holder in the file, where `_sign` writes.
+    lock = FileLock(file, mode=0o666, thread_local=False, fallback_to_soft=False, on_acquired=_sign)
     try:
         lock.acquire(timeout=-1 if wait else AT_ONCE)
     except Timeout:
         return None
-    with suppress(OSError):  # a full disk, or another user's file: the lock holds without these words
-        file.write_text(f"process {os.getpid()} on {socket.gethostname()}")
     return lock
 
 
-def release(lock: FileLock) -> None:
-    """Give a lock back and remove its file, which only its holder may do; filelock itself would leave it there."""
-    Path(lock.lock_file).unlink(missing_ok=True)
-    lock.release()
+def _sign(descriptor: int) -> None:
+    """Write into a lock's file who holds it."""
+    with suppress(OSError):  # a full disk: the lock holds without these words
+        os.ftruncate(descriptor, 0)
+        os.write(descriptor, f"process {os.getpid()} on {socket.gethostname()}".encode())
 
 
 def is_held(file: Path) -> bool:
-    """Whether a process holds the lock of `file`."""
-    if not file.is_file():
+    """Whether a process holds the lock of `file`.
+
+    filelock could only try for the lock itself, and two that look would take each other for its holder. A shared lock
+    leaves them undisturbed, makes no file, and needs no right to write.
+    """
+    try:
+        descriptor = os.open(file, os.O_RDONLY)
+    except OSError:  # not there, or no place where a lock can be
         return False
     try:
-        with FileLock(file, timeout=0, thread_local=False):
-            return False
-    except Timeout:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
         return True
-    except OSError:  # removed meanwhile, or no place where a lock can be
-        return False
+    finally:
+        os.close(descriptor)
+    return False
 
 
 def run_lock(folder: Path) -> Path:

@@ -24,7 +24,7 @@ from scalearn_lib.grids.studyfile import Study
 from scalearn_lib.grids.worker import carry_out, planned
 from scalearn_lib.probing.pairs import Probe
 from scalearn_lib.runs import Run, RunFailed
-from scalearn_lib.runs.locks import acquire, release, run_lock
+from scalearn_lib.runs.locks import acquire, run_lock
 from scalearn_lib.runs.result import write_result
 from tests.processes import Other, holds
 from tests.stored import result_of, store
@@ -205,7 +205,7 @@ def test_status_counts_every_state_and_names_logs(tmp_path: Path) -> None:
     log.write_text(json.dumps({"cells": [{"outputs": []}, {"outputs": [error]}]}))
     complete, lines = status(mine, tmp_path)
     shown = "\n".join(lines)
-    release(held)
+    held.release()
     assert not complete and "1 of 5 runs" in shown
     assert "single             5         1         1         1         2" in shown
     assert "loss is nan" in shown and "UserError: no mirror\n" in shown and shown.count(f"log: {log}") == 2

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import errno
+import os
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from scalearn_lib.errors import UserError
-from scalearn_lib.runs.locks import acquire, is_held, locked, release, run_lock, sole_maker
+from scalearn_lib.runs.locks import acquire, is_held, locked, run_lock, sole_maker
 from tests.processes import Other, holds
 
 
@@ -42,14 +45,15 @@ def test_a_killed_process_leaves_no_lock(tmp_path: Path, holder: Other) -> None:
     assert file.exists() and not is_held(file)
     with locked(file, "Busy: {holder}."):
         assert is_held(file)
-    assert not file.exists() and not is_held(file)
+        assert file.read_text().startswith(f"process {os.getpid()} on ")  # not the killed one's name
+    assert not is_held(file)
 
 
 def test_a_lock_holds_without_its_words_on_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*arguments: object) -> int:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(Path, "write_text", full)
+    monkeypatch.setattr("scalearn_lib.runs.locks.os.write", full)
     file = tmp_path / "x.lock"
     with locked(file, "Busy: {holder}."):
         assert is_held(file) and file.stat().st_mode & 0o777 == 0o666  # for all users of the machine
@@ -66,13 +70,63 @@ def test_waiting_for_a_lock_ends_with_its_holder(tmp_path: Path, holder: Other) 
     waiting.kill()
 
 
-def test_a_lock_on_a_file_that_its_holder_removed_meanwhile_is_none(tmp_path: Path) -> None:
-    file = tmp_path / "x.lock"
-    first = acquire(file, wait=False)
-    release(first)
-    second = acquire(file, wait=False)
-    assert second is not None and acquire(file, wait=False) is None
-    release(second)
+def test_a_lock_on_a_file_that_somebody_removed_meanwhile_is_none(tmp_path: Path, holder: Other) -> None:
+    waiting = Other(holds, tmp_path / "x.lock", True)
+    assert waiting.says(seconds=0.2) is None
+    (tmp_path / "x.lock").unlink()
+    holder.kill()
+    assert waiting.says() is True and acquire(tmp_path / "x.lock", wait=False) is None
+    waiting.kill()
+
+
+@pytest.mark.filterwarnings("error:flock not supported")
+def test_a_file_system_without_locks_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(descriptor: int, how: int) -> None:
+        raise OSError(errno.ENOSYS, "Function not implemented")
+
+    monkeypatch.setattr("fcntl.flock", missing)
+    with pytest.raises(UserError, match="^Cannot write to .*Function not implemented"), locked(tmp_path / "x.lock"):
+        pass
+
+
+def test_a_child_does_not_keep_its_parents_lock(tmp_path: Path) -> None:
+    """As the workers of a data loader, which may outlive a killed run."""
+    with locked(tmp_path / "x.lock"):
+        child = Other(os.getpid)
+        assert child.says() == child.pid and is_held(tmp_path / "x.lock")
+    assert not is_held(tmp_path / "x.lock")
+    child.kill()
+
+
+@pytest.mark.parametrize("otherwise", [None, "Busy: {holder}."])
+def test_a_place_that_holds_no_lock_is_told(tmp_path: Path, otherwise: str | None) -> None:
+    (tmp_path / "a file").touch()
+    (tmp_path / "folder.lock").mkdir()
+    for place in (tmp_path / "a file" / "x.lock", tmp_path / "folder.lock", Path("/sys/x.lock")):
+        with pytest.raises(UserError, match="^Cannot write to .*; choose another"), locked(place, otherwise):
+            pass
+
+
+def test_looking_at_a_lock_disturbs_nobody(tmp_path: Path) -> None:
+    file, done = tmp_path / "x.lock", threading.Event()
+    file.touch()
+
+    def look() -> None:
+        while not done.is_set():
+            is_held(file)
+            time.sleep(0.001)
+
+    lookers = [threading.Thread(target=look) for _ in range(2)]
+    for looker in lookers:
+        looker.start()
+    try:
+        for _ in range(50):
+            with locked(file, "Busy: {holder}."):
+                pass
+    finally:
+        done.set()
+        for looker in lookers:
+            looker.join()
 
 
 def test_the_sole_maker_clears_what_a_killed_one_left(tmp_path: Path) -> None:
@@ -82,4 +136,4 @@ def test_the_sole_maker_clears_what_a_killed_one_left(tmp_path: Path) -> None:
     with sole_maker(folder):
         assert is_held(run_lock(folder))
         assert not (tmp_path / ".seed1.abc").exists() and (tmp_path / ".seed10.abc").exists()
-    assert not run_lock(folder).exists()
+    assert not is_held(run_lock(folder))
