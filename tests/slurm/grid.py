@@ -15,6 +15,8 @@ from pathlib import Path
 from cluster import cluster
 from watch import Watch, say, start, wait
 
+from scalearn_lib.runs.locks import is_held
+
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -26,7 +28,7 @@ def slurm_jobs() -> dict[str, str]:
 
 def half_done(output: Path) -> str | None:
     """The id of a running Slurm job that is making a run, once some results are there."""
-    if len(list(output.glob("*/*/*/*/*/seed*/result.json"))) < 12 or not list(output.rglob(".seed*.lock")):
+    if len(list(output.glob("*/*/*/*/*/seed*/result.json"))) < 12 or not any(map(is_held, output.rglob(".seed*.lock"))):
         return None
     return next((job for job, comment in slurm_jobs().items() if "transfer" in comment), None)
 

@@ -14,6 +14,8 @@ from pathlib import Path
 
 from watch import Watch, say, start, wait
 
+from scalearn_lib.runs.locks import is_held
+
 STUDY = """
 suite: toy
 encoder: tiny
@@ -30,7 +32,7 @@ def maker(output: Path, driver: int) -> int | None:
     for lock in output.rglob(".seed*.lock"):
         try:
             found = re.match(r"process (\d+) on", lock.read_text())
-            if found and descends(int(found[1]), driver):
+            if found and is_held(lock) and descends(int(found[1]), driver):
                 return int(found[1])
         except FileNotFoundError:  # just done
             continue
@@ -96,7 +98,7 @@ def main() -> None:
     say(f"the undisturbed grid ended with status {undisturbed.wait()}")
     one, other = results(output), results(calm)
     equal = sum(one[name] == other.get(name) for name in one)
-    half = [str(path) for path in output.rglob(".seed*")]
+    half = [str(path) for path in output.rglob(".seed*") if path.suffix != ".lock"]  # locks stay, and are free
     say(f"runs {len(one)} of {RUNS}; lost: {lost}; done twice: {twice}; equal bit for bit: {equal}; leftovers: {half}")
     say(f"everything lies in {folder}")
     statuses = (rival.returncode, failed, driver.returncode, undisturbed.returncode)
