@@ -29,6 +29,9 @@ ROBERTA_BASE = {"vocab_size": 50265, "max_position_embeddings": 514, "type_vocab
 d, f, L, T, b = 768, 3072, 12, 8, 48
 """Hidden size, intermediate size, layers, tasks, bottleneck width."""
 
+r = 8
+"""Rank of LoRA, which changes query and value."""
+
 e, m, p = 512, 128, 64
 """HyperFormer's task embedding, its projector's hidden layer and output."""
 
@@ -65,6 +68,11 @@ FORMULAS: dict[str, tuple[str, int]] = {
     "scalearn_no_dropout": ("T L d", T * L * d),
     "scalearn_penalty_0_1": ("T L d", T * L * d),
     "scalearn_penalty_0_01": ("T L d", T * L * d),
+    "lora": ("4 d r L", 4 * d * r * L),
+    "lorahub": ("T", T),
+    "scalearn_lora": ("2 T L d", 2 * T * L * d),
+    "scalearn_uniform_lora": ("2 T L", 2 * T * L),
+    "scalearn_uniform_pp_lora": ("2 T", 2 * T),
 }
 
 
@@ -73,10 +81,10 @@ def head(task: Task) -> int:
     return d * d + d + (d + 1) * task.num_labels
 
 
-def count(method: Learner, sources: dict[str, Path], model: RobertaAdapterModel) -> dict[str, object]:
+def count(method: Learner, sources: dict[str | None, dict[str, Path]], model: RobertaAdapterModel) -> dict[str, object]:
     """One row of the table."""
     tasks = list(get_suite("glue").tasks) if method.joint else [get_task("glue", "rte")]
-    method.prepare(model, tasks, sources if method.two_stage else {})
+    method.prepare(model, tasks, sources[method.source_method])
     formula, expected = FORMULAS[method.name]
     row = {"method": method.title, "formula": formula, "by formula": expected, "counted": transfer_parameters(model)}
     row |= {"heads": sum(map(head, tasks)), "with heads": trainable_parameters(model)}
@@ -102,12 +110,14 @@ def main(make: Callable[[], RobertaAdapterModel] = random_model) -> None:
     parser.add_argument("--json", type=Path, help="also write the table here")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        model = make()
-        sources = {}
-        for task in get_suite("glue").tasks:
-            sources[task.name] = Path(folder) / task.name
-            METHODS["adapter"].learner().prepare(model, [task], {})
-            model.save_adapter(str(sources[task.name]), task.name, use_safetensors=True)
+        sources: dict[str | None, dict[str, Path]] = {None: {}}
+        for name in ("adapter", "lora"):
+            model = make()
+            (Path(folder) / name).mkdir()
+            sources[name] = {task.name: Path(folder) / name / task.name for task in get_suite("glue").tasks}
+            for task in get_suite("glue").tasks:
+                METHODS[name].learner().prepare(model, [task], {})
+                model.save_adapter(str(sources[name][task.name]), task.name, use_safetensors=True)
         methods = METHODS | {"adapter_soup": replace(METHODS["adapter_soup"], made_by=f"{__name__}:EvenSoup")}
         table = pd.DataFrame([count(method.learner(), sources, make()) for method in methods.values()])
     with pd.option_context("display.width", None, "display.max_columns", None):

@@ -171,7 +171,7 @@ def _methods(arguments: argparse.Namespace) -> None:
 
     for method in METHODS.values():
         stage = "on source adapters" if method.two_stage else "alone"
-        print(f"{method.name:<22} {method.title:<20} {stage:<19} {method.about}")
+        print(f"{method.name:<25} {method.title:<28} {stage:<19} {method.about}")
 
 
 def _overrides(settings: list[str]) -> dict[str, object]:

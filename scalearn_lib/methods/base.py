@@ -17,7 +17,7 @@ class Learner(Method, ABC):
 
     It works on a fresh encoder with nothing added. `prepare` adds what it learns and one head per task, freezes
     the rest and activates it; then whatever requires a gradient is trained. A method of one task gets one task,
-    a `joint` method all tasks of its suite; a `two_stage` method gets the folders of the trained source adapters.
+    a `joint` method all tasks of its suite; a two-stage method gets the folders of the trained source adapters.
     """
 
     @abstractmethod

@@ -44,14 +44,18 @@ class AdapterFusion(Learner):
 
 
 class ScaLearn(AdapterFusion):
-    """Scaling coefficients on the outputs of the source adapters: a variant has its configuration's name."""
+    """Scaling coefficients on the outputs of the source adapters: bottleneck adapters, or LoRAs.
+
+    Options:
+        variant: a key of `VARIANTS`, by default the method's own name.
+    """
 
     block = composition.ScaLearn
 
     @property
     def config(self) -> str:
         """Name of the variant, a key of `VARIANTS`."""
-        return self.name
+        return self.options.get("variant", self.name)
 
 
 def load_sources(model: nn.Module, sources: Mapping[str, Path]) -> None:

@@ -19,8 +19,9 @@ class Method:
         made_by: its learner's class, as "module:Class" with the module's full name.
         patience: published early-stopping patience, in evaluations.
         epochs: published number of epochs by task, where it is not 30.
-        two_stage: whether it builds on trained source adapters.
+        source_method: name of the stage-1 method that trains its source adapters, of a two-stage method.
         joint: whether one model is trained for all tasks of a suite at once.
+        searched: whether a search without gradients finds what it learns, head apart (`training/searched.py`).
         weight_decay: AdamW's.
         rate_factors: multiples of the learning rate for parameters whose name contains the key.
         options: what its learner is told besides, by name.
@@ -33,11 +34,17 @@ class Method:
     made_by: str
     patience: int = 5
     epochs: Mapping[str, int] = field(default_factory=dict)
-    two_stage: bool = False
+    source_method: str | None = None
     joint: bool = False
+    searched: bool = False
     weight_decay: float = 0.0
     rate_factors: Mapping[str, float] = field(default_factory=dict)
     options: Mapping[str, object] = field(default_factory=dict)
+
+    @property
+    def two_stage(self) -> bool:
+        """Whether it builds on trained source adapters."""
+        return self.source_method is not None
 
     def learner(self, **options: object) -> Method:
         """Return the `Learner` that prepares, saves and loads a model, with some of its options changed."""

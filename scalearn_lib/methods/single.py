@@ -64,8 +64,8 @@ class SingleAdapter(Learner):
 
     @property
     def config(self) -> AdapterConfig:
-        """The adapter's configuration: that of the option's name, with the paper's reduction factor if it has one."""
-        config = AdapterConfig.load(self.options["config"])
+        """The configuration that the option "config" names, with all other options and the paper's reduction factor."""
+        config = AdapterConfig.load(**self.options)
         return config.replace(reduction_factor=REDUCTION) if "reduction_factor" in config else config
 
     def prepare(self, model: nn.Module, tasks: Sequence[Task], sources: Mapping[str, Path]) -> None:

@@ -13,9 +13,10 @@ _SCALEARN = {
     "made_by": f"{_HERE}.fusion:ScaLearn",
     "patience": 30,
     "epochs": {"record": 3},
-    "two_stage": True,
+    "source_method": "adapter",
 }
 _ROUTING = _SCALEARN | {"made_by": f"{_HERE}.routing:Routing"}  # not published: on equal terms with ScaLearn
+_SCALEARN_LORA = _SCALEARN | {"source_method": "lora"}
 _JOINT = {"patience": 10, "joint": True}
 
 METHODS: dict[str, Method] = {
@@ -112,7 +113,7 @@ METHODS: dict[str, Method] = {
             'Attention over the outputs of the source adapters (Pfeiffer et al., 2021), in adapters\' "dynamic" form.',
             learning_rate=5e-5,
             made_by=f"{_HERE}.fusion:AdapterFusion",
-            two_stage=True,
+            source_method="adapter",
         ),
         Method(
             "adapter_soup",
@@ -120,7 +121,7 @@ METHODS: dict[str, Method] = {
             "The weighted average of the most similar source adapters' parameters; only the head learns.",
             learning_rate=3e-4,
             made_by=f"{_HERE}.soup:AdapterSoup",
-            two_stage=True,
+            source_method="adapter",
             options={"top_k": 5, "sentences": 10_000},
         ),
         Method(
@@ -155,6 +156,38 @@ METHODS: dict[str, Method] = {
                     "Ablation: means of the vectors pulled to 1, λ = 0.1.",
                 ),
                 ("scalearn_penalty_0_01", "ScaLearn, λ 0.01", "Ablation: the same with λ = 0.01."),
+            )
+        ),
+        # Beyond the paper: sources that are LoRAs.
+        Method(
+            "lora",
+            "LoRA",
+            "One LoRA of rank 8 and alpha 16 on query and value (Hu et al., 2022): stage 1 of the methods below.",
+            learning_rate=5e-4,  # Hu et al. (2022), table 9: RoBERTa-base on MNLI, SST-2, QQP and RTE
+            made_by=f"{_HERE}.single:SingleAdapter",
+            options={"config": "lora", "r": 8, "alpha": 16, "attn_matrices": ["q", "v"]},
+        ),
+        Method(
+            "lorahub",
+            "LoraHub",
+            "One weight per source LoRA, found without gradients (Huang et al., 2023).",
+            learning_rate=6e-3,  # of the head: ScaLearn's
+            made_by=f"{_HERE}.lorahub:LoraHub",
+            patience=30,
+            source_method="lora",
+            searched=True,
+            options={"evaluations": 40, "bound": 1.5, "penalty": 0.05, "examples": 100},
+        ),
+        *(
+            Method(name, title, about, options={"variant": name.removesuffix("_lora")}, **_SCALEARN_LORA)
+            for name, title, about in (
+                ("scalearn_lora", "ScaLearn over LoRA", "A vector per source LoRA and linear map."),
+                ("scalearn_uniform_lora", "ScaLearnUniform over LoRA", "A scalar per source LoRA and linear map."),
+                (
+                    "scalearn_uniform_pp_lora",
+                    "ScaLearnUniform++ over LoRA",
+                    "A scalar per source LoRA for all queries, and one for all values.",
+                ),
             )
         ),
     )

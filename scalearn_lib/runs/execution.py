@@ -25,6 +25,7 @@ from ..tasks import get_task
 from ..tasks.encoders import load_model
 from ..training.joint import train_jointly
 from ..training.parallel import agreed, is_first, processes
+from ..training.searched import search_and_train
 from ..training.single import Diverged, train
 from .data import data_version_of, splits_of, tokenizer_of
 from .locks import sole_maker
@@ -180,7 +181,8 @@ def _make(run: Run, folder: Path, sources: dict[str, Path], versions: dict[str, 
                 scores = zip(by_task.items(), read, strict=True)
                 about |= {"metric": "mean_metric", "tasks": {name: Scores(**s, **r) for (name, s), r in scores}}
             else:
-                outcome = train(model, method, tasks[0], data[0], *common)
+                learn = search_and_train if method.searched else train
+                outcome = learn(model, method, tasks[0], data[0], *common)
                 about |= {"metric": tasks[0].metric}
         except Diverged as error:
             result = Failure(run=run, error=str(error), code=code_version())

@@ -111,7 +111,7 @@ class Result(Scores):
     selected_step: NonNegativeInt
     steps: NonNegativeInt
     history: list[dict[str, float]]
-    seconds: dict[Literal["train", "test", "total"], float]
+    seconds: dict[Literal["train", "search", "test", "total"], float]
     peak_memory_mib: float
     versions: dict[str, str]
     commit: str | None

@@ -124,12 +124,13 @@ class Run:
         """The stage-1 runs that this run builds on, by source task in the order of the suite.
 
         They are the seed-0 adapters of all source tasks, as a rule the target among them; a k-shot run's own source
-        adapter is trained on the same k examples with the same seed.
+        adapter is trained on the same k examples with the same seed. The method says which stage-1 method makes them.
         """
-        if not get_method(self.method).two_stage:
+        stage_1 = get_method(self.method).source_method
+        if stage_1 is None:
             return {}
         names = self.source_tasks or [task.name for task in get_suite(self.suite).tasks]
-        sources = {name: Run(self.suite, name, "adapter", self.encoder, 0, None, self.budget) for name in names}
+        sources = {name: Run(self.suite, name, stage_1, self.encoder, 0, None, self.budget) for name in names}
         if self.k is not None and self.task in sources:
             own = sources[self.task]
             sources[self.task] = replace(own, seed=self.seed, k=self.k, sampling=self.sampling)

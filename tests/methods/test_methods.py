@@ -11,6 +11,7 @@ import torch
 from scalearn_lib.errors import UserError
 from scalearn_lib.methods import METHODS, get_method, trainable_parameters, transfer_parameters
 from scalearn_lib.methods.fusion import load_sources
+from scalearn_lib.methods.method import Method
 from scalearn_lib.tasks import Task, get_suite, get_task
 from scalearn_lib.tasks.encoders import load_model
 
@@ -22,6 +23,8 @@ MARKERS = {  # what the names of learned parameters contain, heads apart
     "full_m": "",
     "adapter": "adapters.toy_topic.",
     "ia3": "loras.toy_topic.",
+    "lora": "loras.toy_topic.",
+    "lorahub": "source_weights",
     "adapter_fusion": "adapter_fusion_layer.adapter_fusion.",
 } | {name: f".{name}." for name in ("adapter_m", "propetl", "propetl_m", "hyperformer", "hyperformer_pp")}
 MARKERS |= {name: f"adapters.{name}.logits" for name in ("polytropon", "multi_head_routing")}
@@ -42,15 +45,36 @@ def sources(tmp_path: Path) -> dict[str, Path]:
     return folders
 
 
+@pytest.fixture
+def loras(tmp_path: Path) -> dict[str, Path]:
+    """Three random source LoRAs, as the method `lora` makes them."""
+    model = load_model("tiny")
+    (tmp_path / "loras").mkdir()
+    folders = {name: tmp_path / "loras" / name for name in ("toy_topic", "toy_pair", "toy_score")}
+    for name, folder in folders.items():
+        model.add_adapter(name, config=get_method("lora").learner().config)
+        for n, p in model.named_parameters():
+            if f"loras.{name}.lora_B" in n:
+                torch.nn.init.normal_(p, std=0.3)
+        model.save_adapter(str(folder), name, use_safetensors=True)
+    return folders
+
+
+def sources_of(method: Method, sources: dict[str, Path], loras: dict[str, Path]) -> dict[str, Path]:
+    return {None: {}, "adapter": sources, "lora": loras}[method.source_method]
+
+
 def learned(model: torch.nn.Module) -> set[str]:
     return {name for name, parameter in model.named_parameters() if parameter.requires_grad}
 
 
 @pytest.mark.parametrize("name", FITTING)
-def test_only_the_methods_own_parameters_and_the_head_learn(name: str, sources: dict[str, Path]) -> None:
+def test_only_the_methods_own_parameters_and_the_head_learn(
+    name: str, sources: dict[str, Path], loras: dict[str, Path]
+) -> None:
     model, method = load_model("tiny"), get_method(name).learner()
     tasks = tasks_of(name)
-    method.prepare(model, tasks, sources if method.two_stage else {})
+    method.prepare(model, tasks, sources_of(method, sources, loras))
     heads = tuple(f"heads.{task.name}." for task in tasks)
     assert {n for n in learned(model) if n.startswith("heads.")} == {
         n for n, _ in model.named_parameters() if n.startswith(heads)
@@ -63,12 +87,17 @@ def test_only_the_methods_own_parameters_and_the_head_learn(name: str, sources: 
 
 
 @pytest.mark.parametrize("name", FITTING)
-def test_what_was_learned_comes_back(name: str, sources: dict[str, Path], tmp_path: Path) -> None:
+def test_what_was_learned_comes_back(
+    name: str, sources: dict[str, Path], loras: dict[str, Path], tmp_path: Path
+) -> None:
     method = get_method(name).learner()
     models = [load_model("tiny") for _ in range(2)]
     for seed, model in enumerate(models):
         torch.manual_seed(seed)
-        method.prepare(model, tasks_of(name), sources if method.two_stage else {})
+        method.prepare(model, tasks_of(name), sources_of(method, sources, loras))
+        if name == "lorahub":  # its weights start at zero whatever the seed
+            torch.nn.init.normal_(model.source_weights)
+            method.mix(model)
         if name == "ia3":  # its factors start at one whatever the seed
             torch.nn.init.normal_(next(p for n, p in model.named_parameters() if "loras" in n), 1.0)
         model.eval()
