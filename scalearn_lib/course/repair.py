@@ -16,6 +16,12 @@ def grade_id(cell: NotebookNode) -> str | None:
     return about.get("grade_id") if isinstance(about, dict) else None
 
 
+def is_test(cell: NotebookNode) -> bool:
+    """Whether a cell is a test of the grader's."""
+    about = cell.metadata.get("nbgrader", {})
+    return cell.cell_type == "code" and bool(about.get("grade")) and not about.get("solution")
+
+
 def repair(submitted: NotebookNode, release: NotebookNode) -> tuple[NotebookNode, list[str]]:
     """Return the notebook to grade, and sentences on what was put right.
 
