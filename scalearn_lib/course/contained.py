@@ -20,18 +20,17 @@ from nbformat import NotebookNode
 
 from ..errors import UserError
 from ..paths import data_dir
-from . import meter, sandbox
+from . import sandbox
 from .runner import stop
 
 MARK = "SCALEARN_GRADING"
 """Environment variable that everything started for a submission inherits, with its folder."""
 
-_USED = "All that the notebook started used"
 NOTES = {
     "died": "Python itself ended while the notebook ran: it left, crashed, or used too much memory.",
     "memory": "A cell found no more memory.",
-    "processes": f"{_USED} more than {meter.PROCESSES} processes; it was stopped.",
-    "all memory": f"{_USED} more than {meter.MEMORY / 2**30:.0f} GiB of memory; it was stopped.",
+    "processes": "The notebook had too many processes at once and was stopped.",
+    "all memory": "The notebook and all that it started used too much memory in all and were stopped.",
     "folder": "What the notebook may store (400 MB, 10,000 files; 100 MB of temporary files) was full.",
 }
 """Sentences on what the runner noted."""
@@ -46,10 +45,18 @@ REFUSED = {
 
 @dataclass(frozen=True)
 class Limits:
-    """Seconds of wall-clock time for one cell and for the whole notebook."""
+    """What a submission may use.
+
+    Args:
+        cell, notebook: seconds of wall-clock time for one cell, and for the whole notebook.
+        processes: how many there may be at once, those that grade it among them.
+        memory: bytes that all processes may hold together, shared memory included.
+    """
 
     cell: int = 30
     notebook: int = 100
+    processes: int = 32
+    memory: int = 8 * 2**30
 
 
 def execute(
@@ -89,7 +96,8 @@ def _execute(
     spec = {"argv": command, "display_name": "contained", "language": "python"}
     (base / "jupyter" / "kernels" / "contained" / "kernel.json").write_text(json.dumps(spec))
     nbformat.write(notebook, base / "notebook.ipynb")
-    run = [sys.executable, "-m", "scalearn_lib.course.runner", str(base), str(limits.cell)]
+    run = [sys.executable, "-m", "scalearn_lib.course.runner", str(base)]
+    run += map(str, (limits.cell, limits.processes, limits.memory))
     notes = []
     runner = subprocess.Popen(
         run if unsafe else sandbox.argv(base, run, sandbox.starts_as_user()),
@@ -119,7 +127,7 @@ def _execute(
 
 
 def _sentences(file: Path, by_word: Mapping[str, str]) -> list[str]:
-    """What the lines of a file stand for, each once; a submission may have written them, so others count for nothing."""
+    """What the lines of a file stand for, each once. A submission may write there, so other lines count for nothing."""
     lines = file.read_text(errors="replace").splitlines() if file.exists() else []
     return [sentence for word, sentence in by_word.items() if word in lines]
 
@@ -139,7 +147,9 @@ def _finish(executed: NotebookNode) -> list[str]:
 
 def environment(base: Path) -> dict[str, str]:
     """The variables that a submission sees: nothing of the teacher's but where programs and data lie."""
-    kept = {name: os.environ[name] for name in ("LANG", "LC_ALL", "OMP_NUM_THREADS", "PYTHONPATH") if name in os.environ}
+    kept = {
+        name: os.environ[name] for name in ("LANG", "LC_ALL", "OMP_NUM_THREADS", "PYTHONPATH") if name in os.environ
+    }
     work = str(base / "work")
     return kept | {
         MARK: str(base),

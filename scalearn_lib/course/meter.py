@@ -7,18 +7,20 @@ import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-PROCESSES = 32
-"""How many processes a submission may have, those that grade it among them."""
-MEMORY = 8 * 2**30
-"""Bytes of memory that they may hold together, shared memory included."""
 
+def exceeded(processes: int, memory: int, folders: Sequence[Path], proc: Path = Path("/proc")) -> Iterator[str]:
+    """Yield what goes beyond its bound: "processes", "all memory", or "folder" where one of `folders` is full.
 
-def exceeded(folders: Sequence[Path], proc: Path = Path("/proc")) -> Iterator[str]:
-    """Yield what goes beyond its bound: "processes", "all memory", or "folder" where one of `folders` is full."""
-    processes = [path for path in proc.iterdir() if path.name.isdigit()]
-    if len(processes) > PROCESSES:
+    Args:
+        processes: how many there may be.
+        memory: bytes that they may hold together, shared memory included.
+        folders: file systems with a bound of their own.
+        proc: where Linux shows the processes.
+    """
+    running = [path for path in proc.iterdir() if path.name.isdigit()]
+    if len(running) > processes:
         yield "processes"
-    if sum(map(_resident, processes)) + _files_in_memory(processes) + _system_v(proc) > MEMORY:
+    if sum(map(_resident, running)) + _files_in_memory(running) + _system_v(proc) > memory:
         yield "all memory"
     for folder in folders:
         state = os.statvfs(folder)

@@ -1,6 +1,6 @@
 """Executes one notebook cell by cell in a guarded kernel. A process of its own, started by `contained.py`.
 
-    python -m scalearn_lib.course.runner BASE SECONDS_PER_CELL
+    python -m scalearn_lib.course.runner BASE SECONDS_PER_CELL PROCESSES MEMORY
 
 reads BASE/notebook.ipynb and writes BASE/executed.ipynb after each cell. A cell that ran to its end, with or without an
 error, carries `scalearn_done` in its metadata, one that was stopped the sentence in `scalearn_stopped`; whoever started
@@ -74,8 +74,8 @@ def error(name: str, text: str) -> NotebookNode:
     return nbformat.v4.new_output("error", ename=name, evalue=text, traceback=[f"{name}: {text}"])
 
 
-def run(base: Path, seconds: int) -> None:
-    """Execute the notebook of `base`."""
+def run(base: Path, seconds: int, processes: int, memory: int) -> None:
+    """Execute the notebook of `base` within the bounds of `contained.Limits`."""
     notebook = nbformat.read(base / "notebook.ipynb", as_version=4)
     save(notebook, base)
     km = AsyncKernelManager(
@@ -128,17 +128,17 @@ def run(base: Path, seconds: int) -> None:
     )
     if os.getpid() == 1:  # the first process of a sandbox
         guard.bound(resource.RLIMIT_NPROC, TASKS)
-        threading.Thread(target=watch, args=[base], daemon=True).start()
+        threading.Thread(target=watch, args=[base, processes, memory], daemon=True).start()
     try:
         client.execute()
     except DeadKernelError:
         note(base, "died")
 
 
-def watch(base: Path) -> None:
+def watch(base: Path, processes: int, memory: int) -> None:
     """Look again and again at what the submission uses; beyond its bounds, end this process and so all others."""
     while True:
-        for what in meter.exceeded([base / "work", base / "runtime"]):
+        for what in meter.exceeded(processes, memory, [base / "work", base / "runtime"]):
             note(base, what)
             if what != "folder":  # Linux itself bounds what a folder holds
                 os._exit(1)
@@ -159,4 +159,4 @@ def save(notebook: NotebookNode, base: Path) -> None:
 
 
 if __name__ == "__main__":
-    run(Path(sys.argv[1]), int(sys.argv[2]))
+    run(Path(sys.argv[1]), *map(int, sys.argv[2:]))

@@ -8,15 +8,10 @@ from copy import deepcopy
 import nbformat
 from nbformat import NotebookNode
 
-from .repair import grade_id, is_test
+from .repair import grade_id, is_answer, is_test
 from .runner import stop
 
 SENTENCE = "This test also passes when your answers are taken away, so it says nothing about them: no points."
-
-
-def is_answer(cell: NotebookNode) -> bool:
-    """Whether a cell is one for an answer in code."""
-    return cell.cell_type == "code" and bool(grade_id(cell)) and bool(cell.metadata["nbgrader"].get("solution"))
 
 
 def answered_names(source: NotebookNode) -> list[str]:
