@@ -88,12 +88,12 @@ def run(base: Path, seconds: int, processes: int, memory: int) -> None:
     def started(cell: NotebookNode, cell_index: int) -> None:
         client.printed, client.ended = 0, False
         if is_test(cell):
-            cell.source += f"\n{shown}"
+            cell.source = f"__import__('builtins').exec({tests[cell_index] + shown!r})"
 
     def done(cell: NotebookNode, cell_index: int, execute_reply: dict) -> None:
         content = execute_reply["content"]
         if is_test(cell):
-            cell.source = cell.source.removesuffix(f"\n{shown}")
+            cell.source = tests[cell_index]
         failed = content["status"] == "error" or any(o.output_type == "error" for o in cell.outputs)
         if client.printed > FLOOD:
             text = f"This cell printed more than {FLOOD // 1_000_000} million characters and was stopped."
@@ -111,7 +111,9 @@ def run(base: Path, seconds: int, processes: int, memory: int) -> None:
 
     late = f"This cell took more than {seconds} seconds and was stopped: does it end?"
     word = secrets.token_hex()
-    shown = f'__import__("IPython").display.publish_display_data({{"{END}": "{word}"}})'
+    shown = f'\n__import__("IPython").display.publish_display_data({{"{END}": "{word}"}})'
+    # One statement, so that nothing of a test runs behind an error that was swallowed.
+    tests = {index: cell.source for index, cell in enumerate(notebook.cells) if is_test(cell)}
     client = Runner(
         notebook,
         word=word,
