@@ -22,6 +22,7 @@ def main(argv: list[str] | None = None) -> int:
     grade.add_argument(
         "--output", type=Path, default=None, help="folder of marks and feedback (default: outputs/course)"
     )
+    grade.add_argument("--unsafe", action="store_true", help="grade where submissions cannot be contained")
     commands.add_parser("data", help="compute the stored files that the assignments read")
     arguments = parser.parse_args(argv)
     try:
@@ -42,7 +43,7 @@ def run(arguments: argparse.Namespace) -> None:
         from .grading import grade
 
         root = arguments.output or output_dir() / "course"
-        grade(arguments.submissions, COURSE / "source", root)
+        grade(arguments.submissions, COURSE / "source", root, unsafe=arguments.unsafe)
         print(f"Marks are in {root / 'marks.csv'}, feedback in {root / 'feedback'}.")
     else:
         from .stored import store

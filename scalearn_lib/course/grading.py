@@ -20,10 +20,11 @@ from sqlalchemy.exc import SAWarning
 
 from ..errors import UserError
 from ..tasks.encoders import encoder_dir
-from . import guard
+from . import sandbox
 from .contained import Limits, execute
-from .release import assignments, course_api, course_config, generate, reason
+from .release import assignments, course_api, course_config, generate
 from .repair import grade_id, repair
+from .sentences import Sentences, of_assignment
 from .unanswered import passed, take_off, unanswered
 
 LARGEST = 20_000_000
@@ -68,6 +69,7 @@ class ContainedExecute(NbGraderPreprocessor):
     limits = Limits()
     release = source = Path()
     """Folders of the assignments as handed out, and with their solutions."""
+    unsafe = False
 
     def preprocess(self, nb: NotebookNode, resources: dict) -> tuple[NotebookNode, dict]:
         """Execute the notebook; what was stopped, refused or taken off is noted in its metadata.
@@ -76,23 +78,28 @@ class ContainedExecute(NbGraderPreprocessor):
         """
         folder, name = Path(resources["metadata"]["path"]), resources["metadata"]["name"]
         files = [path for path in sorted(folder.iterdir()) if path.suffix != ".ipynb"]
-        executed, notes = execute(nb, files, self.limits)
+        executed, notes = execute(nb, files, self.limits, self.unsafe)
         if passed(executed):
             both = (nbformat.read(root / name / f"{name}.ipynb", as_version=4) for root in (self.release, self.source))
-            without, _ = execute(unanswered(nb, *both), files, self.limits)
+            without, _ = execute(unanswered(nb, *both), files, self.limits, self.unsafe)
             notes += take_off(executed, passed(without))
         executed.metadata["scalearn_notes"] = notes
         return executed, resources
 
 
-def grade(submissions: Path, source: Path, root: Path, limits: Limits | None = None) -> list[Marks]:
+def grade(
+    submissions: Path, source: Path, root: Path, limits: Limits | None = None, unsafe: bool = False
+) -> list[Marks]:
     """Grade every submission below `submissions`, and write `marks.csv` and `feedback/` into `root`.
 
     A submission is `STUDENT/ASSIGNMENT/ASSIGNMENT.ipynb`. The gradebook in `root` keeps what was graded by hand:
     grading again takes it over. Nothing is written into `submissions` or `source`.
 
+    Args:
+        unsafe: whether to do without a sandbox, see docs/teaching.md.
+
     Raises:
-        UserError: a folder is not as it must be.
+        UserError: a folder is not as it must be, or submissions cannot be contained on this machine.
     """
     found = list(find(submissions, assignments(source)))
     if not found:
@@ -103,12 +110,14 @@ def grade(submissions: Path, source: Path, root: Path, limits: Limits | None = N
     warnings.simplefilter("ignore", SAWarning)  # nbgrader's queries, not ours
     root.mkdir(parents=True, exist_ok=True)
     encoder_dir("tiny")  # submissions may read the folder of data, not write there
-    if guard.landlock_version() == 0:
-        print("This Linux has no Landlock: submissions are held back by Python alone; see docs/teaching.md.")
+    if unsafe:
+        print("Graded with --unsafe: no sandbox holds submissions back; see docs/teaching.md.")
+    else:
+        sandbox.starts_as_user()  # once, before any is graded
     config = course_config(root.resolve(), source.resolve())
     settings = f"c = get_config()\nc.CourseDirectory.source_directory = {str(source.resolve())!r}\n"
     _write(root / "nbgrader_config.py", settings)  # for nbgrader's Formgrader, started in this folder
-    ContainedExecute.limits = limits or Limits()
+    ContainedExecute.limits, ContainedExecute.unsafe = limits or Limits(), unsafe
     ContainedExecute.release, ContainedExecute.source = root.resolve() / "release", source.resolve()
     config.Autograde.sanitize_preprocessors = [OverwriteCells, CheckCellMetadata]
     config.Autograde.autograde_preprocessors = [ContainedExecute, LimitOutput, SaveAutoGrades, CheckCellMetadata]
@@ -116,7 +125,7 @@ def grade(submissions: Path, source: Path, root: Path, limits: Limits | None = N
     generate(api, sorted({assignment for _, assignment, _ in found}))
     every = []
     for student, assignment, file in found:
-        marks = _grade_one(api, root, student, assignment, file)
+        marks = _grade_one(api, source, root, student, assignment, file)
         got, possible = marks.total(by_hand=False)
         print(f"{student} · {assignment}: {got:g} of {possible:g} by tests, {marks.seconds:.0f} s. {marks.error}")
         every.append(marks)
@@ -141,7 +150,7 @@ def find(submissions: Path, names: Sequence[str]) -> Iterator[tuple[str, str, Pa
                 print(f"Left out: {folder} is no assignment; valid: {', '.join(names)}.")
 
 
-def _grade_one(api: object, root: Path, student: str, assignment: str, file: Path) -> Marks:
+def _grade_one(api: object, source: Path, root: Path, student: str, assignment: str, file: Path) -> Marks:
     """Grade one submission; whatever is wrong with it is its own affair."""
     started = time.perf_counter()
     marks = Marks(student, assignment)
@@ -157,10 +166,11 @@ def _grade_one(api: object, root: Path, student: str, assignment: str, file: Pat
         stage(repaired, root / "submitted" / student / assignment / file.name)
         done = api.autograde(assignment, student, force=True, create=True)
         if not done["success"]:
-            raise UserError(f"nbgrader refused it: {reason(done)}")
-        _read_marks(marks, root, api.coursedir.db_url)
+            raise UserError("nbgrader refused it.")
+        _read_marks(marks, root, source / assignment / file.name, api.coursedir.db_url)
     except Exception as error:  # whatever it is, the next submission must be graded
-        marks.error = f"Not graded: {error if isinstance(error, UserError) else f'{type(error).__name__}: {error}'}"
+        # Other errors' words may be the submission's.
+        marks.error = f"Not graded: {error if isinstance(error, UserError) else f'{type(error).__name__}.'}"
     marks.seconds = time.perf_counter() - started
     return marks
 
@@ -192,11 +202,12 @@ def stage(notebook: NotebookNode, file: Path) -> None:
     nbformat.write(notebook, file)
 
 
-def _read_marks(marks: Marks, root: Path, gradebook: str) -> None:
+def _read_marks(marks: Marks, root: Path, source: Path, gradebook: str) -> None:
     file = root / "autograded" / marks.student / marks.assignment / f"{marks.assignment}.ipynb"
     graded = nbformat.read(file, as_version=4)
     marks.notes += graded.metadata.get("scalearn_notes", [])
-    sentences = {grade_id(cell): failure(cell) for cell in graded.cells if grade_id(cell)}
+    tests = of_assignment(nbformat.read(source, as_version=4))
+    sentences = {name: failure(cell, tests[name]) for cell in graded.cells if (name := grade_id(cell)) in tests}
     with Gradebook(gradebook) as book:
         try:
             (notebook,) = book.find_submission(marks.assignment, marks.student).notebooks
@@ -213,16 +224,18 @@ def _read_marks(marks: Marks, root: Path, gradebook: str) -> None:
             marks.points[item.name] = (got, float(item.max_score), sentence)
 
 
-def failure(cell: NotebookNode) -> str:
-    """Return the sentence in which a test cell failed, "" if it passed."""
+def failure(cell: NotebookNode, ours: Sentences) -> str:
+    """Return the sentence in which a test cell failed, "" if it passed; of a submission's own words, none.
+
+    Args:
+        cell: the executed test.
+        ours: the sentences that this test may say.
+    """
+    if stopped := cell.metadata.get("scalearn_stopped"):
+        return stopped
     for output in cell.get("outputs", []):
         if output.output_type == "error":
-            text = re.sub(r"\x1b\[[0-9;]*m", "", output.evalue).strip() or output.ename
-            if output.ename in ("AssertionError", "TimeLimit", "TooMuchOutput", "NotExecuted"):
-                return text
-            if output.ename == "NameError":
-                return f"{text}: was a cell above not executed, renamed, or did it fail?"
-            return f"The test stopped with {output.ename}: {text}"
+            return ours.about(output.ename, re.sub(r"\x1b\[[0-9;]*m", "", output.evalue).strip())
     return ""
 
 

@@ -38,9 +38,14 @@ def limit(memory: int = MEMORY, file: int = FILE, processor: int = PROCESSOR) ->
         (resource.RLIMIT_CPU, processor),
         (resource.RLIMIT_CORE, 0),
     ):
-        hard = resource.getrlimit(which)[1]
-        value = value if hard == resource.RLIM_INFINITY else min(value, hard)
-        resource.setrlimit(which, (value, value))
+        bound(which, value)
+
+
+def bound(which: int, value: int) -> None:
+    """Set one of `resource`'s limits for good, unless it is lower already."""
+    hard = resource.getrlimit(which)[1]
+    value = value if hard == resource.RLIM_INFINITY else min(value, hard)
+    resource.setrlimit(which, (value, value))
 
 
 def landlock_version() -> int:
@@ -98,15 +103,15 @@ _WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 
 
 def watch(writable: Sequence[Path], report: Path) -> None:
-    """Refuse writes outside `writable`, programs and network from Python code, and note each refusal in `report`.
+    """Refuse writes outside `writable`, programs and network from Python code, and note the kind of each in `report`.
 
     It cannot be undone in this process.
     """
     roots = tuple(os.path.realpath(path) + os.sep for path in writable)
     noted = os.open(report, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC)
 
-    def refuse(what: str, error: type[OSError] = PermissionError) -> None:
-        os.write(noted, (what.replace("\n", " ")[:300] + "\n").encode())
+    def refuse(kind: str, what: str, error: type[OSError] = PermissionError) -> None:
+        os.write(noted, f"{kind}\n".encode())
         raise error(f"Not allowed while grading: {what}.")
 
     def inside(path: object) -> bool:
@@ -119,20 +124,20 @@ def watch(writable: Sequence[Path], report: Path) -> None:
         if event == "open":
             path, _, flags = args
             if flags & _WRITES and not inside(path):
-                refuse(f"writing to {os.fsdecode(path)}, outside the notebook's folder")
+                refuse("write", f"writing to {os.fsdecode(path)}, outside the notebook's folder")
         elif event in _CHANGES:
             for position in _CHANGES[event]:
                 if not inside(args[position]):
-                    refuse(f"changing {os.fsdecode(args[position])}, outside the notebook's folder")
+                    refuse("change", f"changing {os.fsdecode(args[position])}, outside the notebook's folder")
         elif event == "subprocess.Popen":
             # Libraries ask for programs that need not be there (git, ldconfig): to them, none is.
             program = os.fsdecode(args[0]) if isinstance(args[0], str | bytes | os.PathLike) else "?"
             if program in _LOOKED_FOR:
                 raise FileNotFoundError(program)
-            refuse(f"starting the program {program}", FileNotFoundError)
+            refuse("program", f"starting the program {program}", FileNotFoundError)
         elif event in _PROGRAMS:
-            refuse(f"starting a program ({event})")
+            refuse("program", f"starting a program ({event})")
         elif event in _NETWORK and not (event == "socket.connect" and isinstance(args[1], str | bytes)):
-            refuse(f"using the network ({event})")
+            refuse("network", f"using the network ({event})")
 
     sys.addaudithook(hook)

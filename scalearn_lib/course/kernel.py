@@ -2,7 +2,8 @@
 
     python -m scalearn_lib.course.kernel BASE -f CONNECTION_FILE
 
-It may write below BASE/work and BASE/runtime, and read those, Python, this package and the folder of data.
+It may write below BASE/work and BASE/runtime, and read those, Python, this package and the folder of data. Around it
+lies the world that `sandbox.py` made, unless a grader did without.
 """
 
 from __future__ import annotations

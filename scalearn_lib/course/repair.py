@@ -16,6 +16,17 @@ def grade_id(cell: NotebookNode) -> str | None:
     return about.get("grade_id") if isinstance(about, dict) else None
 
 
+def is_answer(cell: NotebookNode) -> bool:
+    """Whether a cell is one for an answer in code."""
+    return cell.cell_type == "code" and bool(grade_id(cell)) and bool(cell.metadata["nbgrader"].get("solution"))
+
+
+def is_test(cell: NotebookNode) -> bool:
+    """Whether a cell is a test of the grader's."""
+    about = cell.metadata.get("nbgrader", {})
+    return cell.cell_type == "code" and bool(about.get("grade")) and not about.get("solution")
+
+
 def repair(submitted: NotebookNode, release: NotebookNode) -> tuple[NotebookNode, list[str]]:
     """Return the notebook to grade, and sentences on what was put right.
 
@@ -25,13 +36,14 @@ def repair(submitted: NotebookNode, release: NotebookNode) -> tuple[NotebookNode
     notes: list[str] = []
     known = {grade_id(cell): cell for cell in release.cells if grade_id(cell)}
     cells, seen = [], set()
-    for cell in submitted.cells:
+    for number, cell in enumerate(submitted.cells, 1):
         cell = deepcopy(cell)
         name = grade_id(cell)
+        cell.metadata = NotebookNode()  # tags and marks of the student's own mean nothing here
         if name is not None and (name not in known or name in seen):
-            why = "is in the notebook twice; the first one counts" if name in seen else "is unknown: was it renamed?"
-            notes.append(f"The cell '{name}' {why}. Its code was executed as a cell of your own.")
-            cell.metadata.pop("nbgrader")
+            twice, unknown = f"is '{name}' for the second time; the first one counts.", "has an unknown name: renamed?"
+            why = twice if name in seen else unknown
+            notes.append(f"Cell {number} from the top {why} Its code was executed as a cell of your own.")
             name = None
         if name is not None:
             seen.add(name)

@@ -8,21 +8,10 @@ from copy import deepcopy
 import nbformat
 from nbformat import NotebookNode
 
-from .repair import grade_id
-from .runner import error
+from .repair import grade_id, is_answer, is_test
+from .runner import stop
 
 SENTENCE = "This test also passes when your answers are taken away, so it says nothing about them: no points."
-
-
-def is_answer(cell: NotebookNode) -> bool:
-    """Whether a cell is one for an answer in code."""
-    return cell.cell_type == "code" and bool(grade_id(cell)) and bool(cell.metadata["nbgrader"].get("solution"))
-
-
-def is_test(cell: NotebookNode) -> bool:
-    """Whether a cell is a test of the grader's."""
-    about = cell.metadata.get("nbgrader", {})
-    return cell.cell_type == "code" and bool(about.get("grade")) and not about.get("solution")
 
 
 def answered_names(source: NotebookNode) -> list[str]:
@@ -73,7 +62,7 @@ def take_off(executed: NotebookNode, without: set[str]) -> list[str]:
     unearned = passed(executed) & without
     for cell in executed.cells:
         if grade_id(cell) in unearned:
-            cell.outputs.append(error("AssertionError", SENTENCE))
+            stop(cell, "Unearned", SENTENCE)
     if not unearned:
         return []
     return [f"Tests that pass without any answer, whose points were taken off: {', '.join(sorted(unearned))}."]

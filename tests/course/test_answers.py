@@ -12,6 +12,7 @@ import pytest
 from nbformat import NotebookNode
 
 from scalearn_lib.course.repair import grade_id
+from scalearn_lib.course.sentences import of_assignment
 
 from .cases import CASES, POINTS, SOURCE, Case, edited, source
 
@@ -62,4 +63,8 @@ def test_wrong_answer_costs_what_it_should(case: Case, folder: Path, monkeypatch
     failed = failures(edited(source(case.assignment), answers), monkeypatch, folder)
     assert set(failed) == set(case.lost)
     for name, words in case.lost.items():
-        assert failed[name].startswith("AssertionError: ") and words in failed[name], failed[name]
+        kind, text = failed[name].split(": ", 1)
+        assert kind == "AssertionError" and words in text
+        assert (
+            of_assignment(source(case.assignment))[name].about(kind, text) == text
+        )  # the feedback leaves nothing of it out

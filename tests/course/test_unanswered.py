@@ -9,8 +9,8 @@ import pytest
 from nbformat import NotebookNode
 
 from scalearn_lib.course.release import release
-from scalearn_lib.course.repair import grade_id
-from scalearn_lib.course.unanswered import SENTENCE, answered_names, is_test, passed, take_off, unanswered
+from scalearn_lib.course.repair import grade_id, is_test
+from scalearn_lib.course.unanswered import SENTENCE, answered_names, passed, take_off, unanswered
 
 from .cases import POINTS, SOURCE, source
 from .test_answers import failures, folder  # noqa: F401  (a fixture)
