@@ -50,7 +50,7 @@ lint: $(INSTALLED)  ## linter and format check only
 lab: $(INSTALLED_LAB)  ## open the notebooks in JupyterLab
 	cd notebooks && ../$(BIN)/jupyter lab
 
-BENCHMARKS := stage2_step source_count inference memory batches whole_runs probing_grid kept_stack
+BENCHMARKS := stage2_step source_count inference memory batches whole_runs probing_grid kept_stack lora
 
 bench: $(addprefix bench-,$(BENCHMARKS))  ## measure speed and memory, one after the other, into outputs/benchmarks (an hour)
 
