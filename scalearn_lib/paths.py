@@ -22,6 +22,11 @@ def output_dir() -> Path:
     return Path(os.environ.get("SCALEARN_OUTPUT") or _root() / "outputs")
 
 
+def tracking_dir() -> Path:
+    """The folder that trackers write to: `SCALEARN_TRACKING`, else `tracking/` among the outputs."""
+    return Path(os.environ.get("SCALEARN_TRACKING") or output_dir() / "tracking")
+
+
 def hub_dir() -> Path | None:
     """The folder that mirrors the hub's datasets and encoders: `SCALEARN_HUB`, else none."""
     return Path(os.environ["SCALEARN_HUB"]) if os.environ.get("SCALEARN_HUB") else None

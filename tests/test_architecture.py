@@ -17,10 +17,11 @@ ORDER = (
     ("methods",),
     ("training",),
     ("runs",),
-    ("probing",),
+    ("probing", "exports"),
     ("evidence",),
     ("grids",),
     ("notebook",),
+    ("commands",),
     ("course", "cli", "__init__"),
 )
 LEVEL = {room: number for number, rooms in enumerate(ORDER) for room in rooms}

@@ -24,7 +24,7 @@ def load_peft(model: nn.Module, folder: str | Path, load_as: str | None = None, 
 
     It is added in exactly the linear maps that it changes. Ranks and alphas that differ between maps, and rslora, come
     out as PEFT computes them: adapters gives a LoRA one rank and one scaling, so narrower maps are filled up with zeros
-    and B takes up what differs.
+    and B takes up what differs. A task's head that PEFT saved beside it stays out.
 
     Args:
         model: a model that `init` has taught, with or without a head; the paths of the modules in the folder may have

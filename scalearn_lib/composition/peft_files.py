@@ -15,11 +15,13 @@ from torch import Tensor
 
 CONFIG, WEIGHTS, _PICKLED = "adapter_config.json", "adapter_model.safetensors", "adapter_model.bin"
 _KEY = re.compile(r"(?:base_model\.model\.)?(?P<path>.+)\.lora_(?P<matrix>[AB])\.weight")
+HEADS = ("classifier", "pre_classifier", "score", "qa_outputs")
+"""Modules that PEFT saves whole beside a LoRA for a task (`modules_to_save`): the heads of transformers' models."""
+_HEAD_KEY = re.compile(rf"(?:base_model\.model\.)?(?:{'|'.join(HEADS)})\..+")
 # Fields of PEFT's configuration that make a LoRA compute something that adapters' LoRA cannot, and what they mean.
 _BEYOND = {
     "use_dora": "is DoRA",
     "lora_bias": "has biases",
-    "modules_to_save": "also holds whole modules (modules_to_save)",
     "trainable_token_indices": "also changes embeddings",
     "target_parameters": "changes parameters that are no linear maps",
     "layer_replication": "repeats layers of its model",
@@ -55,6 +57,9 @@ def read_config(folder: Path) -> dict:
         kind = config.get("peft_type") if isinstance(config, dict) else None
         raise ValueError(f"{folder} holds no LoRA but peft_type {kind!r}: only LoRAs can be loaded.")
     meanings = [meaning for field, meaning in _BEYOND.items() if config.get(field)]
+    whole = [name for name in config.get("modules_to_save") or () if name not in HEADS]
+    if whole:
+        meanings.append(f"also holds the whole module {whole[0]} (modules_to_save)")
     if config.get("bias", "none") != "none":
         meanings.append("has biases")
     start = config.get("init_lora_weights")
@@ -72,7 +77,7 @@ def read_config(folder: Path) -> dict:
 
 
 def read_maps(folder: Path, config: Mapping) -> dict[str, SavedMap]:
-    """Return A, B and scaling by the path of the linear map, as PEFT wrote it but for its own prefix.
+    """Return A, B and scaling by the path of the linear map, as PEFT wrote it but for its own prefix; without a head.
 
     Raises:
         ValueError: the weights are missing, pickled or damaged, hold anything else, or do not fit the configuration.
@@ -87,6 +92,8 @@ def read_maps(folder: Path, config: Mapping) -> dict[str, SavedMap]:
         raise ValueError(f"{folder / WEIGHTS} is damaged: save the LoRA again.") from error
     pairs: dict[str, dict[str, Tensor]] = {}
     for key, tensor in tensors.items():
+        if config.get("modules_to_save") and _HEAD_KEY.fullmatch(key):
+            continue  # adapters has heads of its own
         match = _KEY.fullmatch(key)
         if not match:
             raise ValueError(f"The LoRA in {folder} holds {key}, which is no LoRA matrix: adapters cannot hold it.")

@@ -15,7 +15,13 @@ from matplotlib.patches import Rectangle
 
 from ..methods import METHODS
 
-METRICS = {"accuracy": "accuracy", "matthews": "Matthews correlation", "pearson": "Pearson correlation", "f1": "F1"}
+METRICS = {
+    "accuracy": "accuracy",
+    "matthews": "Matthews correlation",
+    "pearson": "Pearson correlation",
+    "f1": "F1",
+    "f1_macro": "macro F1",
+}
 
 
 def use_style() -> None:
@@ -91,7 +97,7 @@ def scaling_curve(probes: pd.DataFrame, metric: str, title: str) -> Figure:
         best = scores.idxmax()
         ring = {"marker": "o", "ls": "none", "ms": 15, "mfc": "none", "mec": "black"}
         axes.plot(best[1], scores.max(), **ring, label=f"best of {source}: ω = {best[1]:g}")
-    axes.set(title=title, xlabel="coefficient ω on the adapter's output", ylabel=f"test {METRICS[metric]}")
+    axes.set(title=title, xlabel="coefficient ω on the adapter's output", ylabel=f"test {METRICS.get(metric, metric)}")
     handles, labels = axes.get_legend_handles_labels()
     axes.legend(handles, labels, title="", fontsize="small", loc="center left", bbox_to_anchor=(1, 0.5))
     return figure
@@ -105,7 +111,7 @@ def pair_heatmap(probes: pd.DataFrame, first: str, second: str, metric: str, tit
     """
     grid = probes.pivot_table(index=second, columns=first, values="score", aggfunc="mean").sort_index(ascending=False)
     figure, axes = plt.subplots(figsize=(7.5, 6))
-    label = {"label": f"test {METRICS[metric]}"}
+    label = {"label": f"test {METRICS.get(metric, metric)}"}
     sns.heatmap(grid * 100, annot=True, fmt=".1f", cmap="viridis", cbar_kws=label, linewidths=0.5, ax=axes)
     row, column = np.unravel_index(np.nanargmax(grid.to_numpy()), grid.shape)
     axes.add_patch(Rectangle((column, row), 1, 1, fill=False, edgecolor="white", lw=4))

@@ -12,14 +12,15 @@ import pandas as pd
 from ..errors import say_once
 from ..methods import get_method
 from ..runs.result import RESULT, Result, read_result
+from ..tasks import is_known_suite
 
 SAME = ("transfer_parameters", "trainable_parameters", "device", "threads", "steps", "selected_step", "source_data")
 """Columns that are fields of a result."""
 
 COLUMNS = (
-    "suite task method encoder seed k budget overrides sampling source_tasks metric transfer_parameters "
-    "trainable_parameters score validation seconds train_seconds device threads steps selected_step batch_size code "
-    "data source_data folder"
+    "suite task method encoder seed k budget overrides sampling source_tasks adapters outdated metric "
+    "transfer_parameters trainable_parameters score validation seconds train_seconds device threads steps "
+    "selected_step batch_size code data source_data folder"
 ).split()
 
 
@@ -27,7 +28,8 @@ def load_results(output: Path, **where: object) -> pd.DataFrame:
     """Return one row per complete, successful run below `output`, for tables and figures.
 
     Columns: the run's fields (`suite`, `task`, `method`, `encoder`, `seed`, `k`, `budget`, `overrides` as JSON,
-    `sampling`, `source_tasks` as names with blanks between, empty for all of the suite), `metric`, `score` (the primary
+    `sampling`, `source_tasks` as names with blanks between, empty for all of the suite, `adapters` as names and
+    fingerprints), `outdated` (whether a user's data were others than now), `metric`, `score` (the primary
     metric on test), `validation`, `transfer_parameters`, `trainable_parameters`, `seconds` (`train_seconds` of them
     training), `device`, `threads`, `steps` (the best state's is
     `selected_step`), `batch_size`, `code`, `data` and `source_data` (fingerprints of what it was
@@ -40,6 +42,8 @@ def load_results(output: Path, **where: object) -> pd.DataFrame:
     """
     rows = []
     for file in sorted(output.glob(f"*/*/*/*/*/seed*/{RESULT}")):  # as `Run.folder` has it: nothing half-written
+        if not is_known_suite(file.relative_to(output).parts[0]):  # a user's, whose file was not named
+            continue
         try:
             result = read_result(file.parent)
         except ValueError as error:
@@ -85,6 +89,8 @@ def training_losses(results: Iterable[Result]) -> pd.DataFrame:
 def _row(result: Result) -> dict[str, object]:
     run = result.run
     row = {**asdict(run), "overrides": json.dumps(dict(run.overrides), sort_keys=True)}
+    row |= {"adapters": " ".join(f"{adapter.name}@{adapter.sha256}" for adapter in run.adapters)}
+    row |= {"outdated": run.content != run.content_now()}
     row |= {"source_tasks": " ".join(run.source_tasks or ()), "code": result.code_label, "data": result.data}
     row |= {key: getattr(result, key) for key in SAME}
     row |= {"seconds": result.seconds["total"], "train_seconds": result.seconds["train"]}

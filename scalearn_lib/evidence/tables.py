@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from ..errors import UserError
+from ..errors import UserError, say_once
 from ..methods import METHODS, get_method
 from ..tasks import get_suite
 from .paper import published, same_encoder
@@ -28,6 +28,10 @@ def suite_results(output: Path, suite: str, **where: object) -> pd.DataFrame:
         **where: further fields to select by; `encoder`, `budget`, `sampling`, `k` (`None`: the whole training split).
     """
     results = load_results(output, **where)
+    old = results["outdated"].astype(bool)
+    if (old & (results["suite"] == suite)).any():
+        say_once(f"{old.sum()} results of '{suite}' are left out: they were made from other versions of its data.")
+    results = results[~old]
     homes = {(task.suite, task.name) for task in get_suite(suite).tasks}
     alone = [
         (home, task) in homes and not (METHODS[method].two_stage or METHODS[method].joint)
@@ -169,9 +173,10 @@ def table(
     frame = comparison(output, suite, encoder, budget, k, sampling)
     if not frame["seeds"].any():
         shots = "" if k is None else f" and k={k}"
+        example = command(suite, "scalearn", [get_suite(suite).tasks[0].name], encoder, budget, k)
         raise UserError(
             f"No results for suite '{suite}', encoder '{encoder}', budget '{budget}'{shots} in {output}; "
-            f"make some first, for instance with `scalearn run {suite} scalearn {get_suite(suite).tasks[0].name}`."
+            f"make some first, for instance with `{example}`."
         )
     all_tasks = [task.name for task in get_suite(suite).tasks]
     there = set(frame.loc[frame["seeds"] > 0, "task"])
@@ -229,7 +234,7 @@ def command(
     seeds: Sequence[int] = (0,),
 ) -> str:
     """Return the command line that makes the runs of a method on tasks with seeds."""
-    words = ["scalearn", "run", suite, method, *tasks, "--encoder", encoder, "--budget", budget]
+    words = ["scalearn", "run", get_suite(suite).word, method, *tasks, "--encoder", encoder, "--budget", budget]
     words += ["--k", str(k)] if k is not None else []
     words += ["--sampling", sampling] if sampling != "resampled" else []
     words += ["--sources", *source_tasks.split()] if source_tasks else []

@@ -15,6 +15,7 @@ from ..probing.pairs import Probe
 from ..runs.locks import acquire, run_lock
 from ..runs.result import RESULT, check_encoder, read_result
 from ..runs.run import Run, slug
+from ..tasks import get_suite
 from .costs import estimate
 from .studyfile import KINDS, Study
 
@@ -223,6 +224,7 @@ def plan_file(study: str, output: Path) -> Path:
 
 
 def _plain(item: Item) -> dict[str, object]:
+    file = {"suite_file": get_suite(item.suite).file}
     if isinstance(item, Probe):
-        return {"probe": asdict(item)}
-    return {"run": item.spec()}
+        return {"probe": asdict(item)} | file
+    return {"run": item.spec()} | file

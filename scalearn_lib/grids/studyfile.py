@@ -24,7 +24,7 @@ from ..errors import UserError, unknown
 from ..methods import get_method
 from ..probing.pairs import GRID, HEADS, Probe
 from ..runs.run import Run, slug
-from ..tasks import get_suite, get_task
+from ..tasks import get_suite, get_task, is_suite_file
 from ..tasks.few_shot import SAMPLINGS
 from ..training.budget import BUDGETS
 from ..yamlfile import Section, WrongAt, checked, read_yaml
@@ -57,7 +57,7 @@ class Study:
 
 
 def read_study(path: Path) -> Study:
-    """Read and check a study file.
+    """Read and check a study file; the file of a user's suite is named as it lies from there.
 
     Raises:
         UserError: the file cannot be read, or a key or value is not allowed; the message names the line and the key.
@@ -70,6 +70,9 @@ def read_study(path: Path) -> Study:
     if isinstance(data, dict) and isinstance(data.setdefault("grids", [{}]), list):
         common = {key: data.pop(key) for key in Grid.keys() if key in data}
         data["grids"] = [common | entry if isinstance(entry, dict) else entry for entry in data["grids"]]
+        for entry in data["grids"]:
+            if isinstance(entry, dict) and is_suite_file(str(entry.get("suite"))):
+                entry["suite"] = str(path.parent / entry["suite"])
         for place, number in itertools.product(list(lines), range(len(data["grids"]))):
             if place and place[0] in common:
                 lines.setdefault(("grids", number, *place), lines[place])
@@ -168,7 +171,7 @@ class Probing(Section):
 class Grid(Section):
     """Runs of all methods on all targets, or probes; without a key, all tasks and the paper's seeds are meant."""
 
-    suite: Annotated[str, _known(get_suite)]
+    suite: Annotated[str, AfterValidator(lambda name: get_suite(name).name)]
     encoder: Encoders
     budget: Annotated[str, _one_of("budget", BUDGETS)]
     methods: Methods | None = None

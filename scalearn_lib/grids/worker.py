@@ -12,15 +12,21 @@ from ..probing.pairs import Probe
 from ..probing.probes import execute_probe
 from ..runs.execution import execute
 from ..runs.run import Run, RunFailed
+from ..tasks import Adapter, get_suite
 from .jobs import Item, state
 
 
 def _item(plain: dict[str, dict]) -> Item:
     """What `_plain` made of a run or probe."""
+    if plain["suite_file"]:
+        get_suite(plain["suite_file"])  # this process has not read it yet
     if "probe" in plain:
         return Probe(**{key: tuple(v) if isinstance(v, list) else v for key, v in plain["probe"].items()})
     run = plain["run"]
-    return Run(**run | {"source_tasks": tuple(run["source_tasks"]) if run["source_tasks"] else None})
+    adapters = tuple(Adapter(**adapter) for adapter in run["adapters"])
+    return Run(
+        **run | {"source_tasks": tuple(run["source_tasks"]) if run["source_tasks"] else None, "adapters": adapters}
+    )
 
 
 def planned(plan: Path, name: str) -> list[Item]:

@@ -7,6 +7,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     submod_attrs={
         "base": ["Learner", "trainable_parameters", "transfer_parameters"],
         "method": ["Method"],
+        "sources": ["check_adapters"],
         "table": ["METHODS", "get_method"],
     },
 )

@@ -34,6 +34,14 @@ class Learner(Method, ABC):
         """Make a prepared model compute `task` in the next forward pass; only joint methods have anything to choose."""
         model.active_head = task.name
 
+    def as_adapter(self, model: nn.Module, task: Task) -> str | None:
+        """Give a trained model one plain adapter that does for `task` what the method does, and return its name.
+
+        Such an adapter can be saved and loaded by adapters alone. `None` where there is none: AdapterFusion, whose
+        attention depends on the input, and models that learn as a whole.
+        """
+        return None
+
     @abstractmethod
     def save(self, model: nn.Module, tasks: Sequence[Task], folder: Path) -> None:
         """Write what was learned, heads included, as safetensors."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar
@@ -12,9 +11,9 @@ from torch import nn
 
 import scalearn_lib.composition as composition
 
-from ..errors import UserError
 from ..tasks import Task
 from .base import Learner, add_head
+from .sources import load_sources
 
 
 class AdapterFusion(Learner):
@@ -52,28 +51,12 @@ class ScaLearn(AdapterFusion):
 
     block = composition.ScaLearn
 
+    def as_adapter(self, model: nn.Module, task: Task) -> str:
+        """The block folded; a ValueError says why that cannot be."""
+        composition.fold(model, model.active_adapters, f"{self.name}_folded")
+        return f"{self.name}_folded"
+
     @property
     def config(self) -> str:
         """Name of the variant, a key of `VARIANTS`."""
         return self.options.get("variant", self.name)
-
-
-def load_sources(model: nn.Module, sources: Mapping[str, Path]) -> None:
-    """Load the source adapters from their folders, without their heads.
-
-    Raises:
-        UserError: a folder holds no adapter, or one for another hidden size.
-    """
-    for name, folder in sources.items():
-        file = folder / "adapter_config.json"
-        if not file.exists():
-            raise UserError(
-                f"Source adapter '{name}' is missing: {folder} holds no adapter_config.json; train it first."
-            )
-        width, ours = json.loads(file.read_text())["hidden_size"], model.config.hidden_size
-        if width != ours:
-            raise UserError(
-                f"Source adapter '{name}' in {folder} was trained for hidden size {width}, but the encoder has {ours}; "
-                "train it on this encoder."
-            )
-        model.load_adapter(str(folder), load_as=name, with_head=False, use_safetensors=True)

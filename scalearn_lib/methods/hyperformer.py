@@ -26,9 +26,11 @@ from torch.nn import functional
 
 from ..tasks import Task
 from .multitask import add_heads
-from .single import REDUCTION, LearnedState
+from .single import REDUCTION, LearnedState, add_plain
 
 INIT_STD = 0.01
+PARTS = ("down_weight", "down_bias", "up_weight", "up_bias", "scale", "shift")
+"""Names of what is generated."""
 
 
 def small_linear(inputs: int, outputs: int) -> nn.Linear:
@@ -172,6 +174,20 @@ class HyperFormer(LearnedState):
             place.adapters[self.name] = GeneratedAdapter(self.name, hidden, bottleneck, config, layer, own)
         model.train_adapter(self.name)
         self.activate(model, tasks[0])
+
+    @torch.no_grad()
+    def as_adapter(self, model: nn.Module, task: Task) -> str:
+        """What is generated for the active task, written down: an adapter with a layer norm at its end."""
+        shared = model.base_model.shared_parameters[self.name]
+        config = model.adapters_config.match(self.name, BnConfig)
+        config = config.replace(ln_after=True, adapter_residual_before_ln=False)
+        for generated, plain in add_plain(model, self.name, config):
+            weights = generated.generate(shared)
+            down, up, norm = plain.adapter_down[0], plain.adapter_up, plain.adapter_norm_after
+            targets = (down.weight, down.bias, up.weight, up.bias, norm.weight, norm.bias)
+            for key, target in zip(PARTS, targets, strict=True):
+                target.copy_(weights[key])
+        return f"{self.name}_plain"
 
     def activate(self, model: nn.Module, task: Task) -> None:
         super().activate(model, task)

@@ -17,10 +17,12 @@ import torch
 from torch import nn
 from tqdm.auto import tqdm
 
+import scalearn_lib.composition as composition
+
 from ..tasks import Task
 from .base import add_head
-from .fusion import load_sources
 from .single import LearnedState
+from .sources import load_sources
 
 
 class LoraHub(LearnedState):
@@ -35,10 +37,14 @@ class LoraHub(LearnedState):
 
     def prepare(self, model: nn.Module, tasks: Sequence[Task], sources: Mapping[str, Path]) -> None:
         (task,) = tasks
+        composition.init(model)
         load_sources(model, sources)
         model.source_weights = nn.Parameter(torch.zeros(len(sources)))
         add_head(model, task)
         self.mix(model)
+
+    def as_adapter(self, model: nn.Module, task: Task) -> str:
+        return self.name
 
     def load(self, model: nn.Module, tasks: Sequence[Task], folder: Path) -> None:
         super().load(model, tasks, folder)

@@ -20,6 +20,7 @@ class Method:
         patience: published early-stopping patience, in evaluations.
         epochs: published number of epochs by task, where it is not 30.
         source_method: name of the stage-1 method that trains its source adapters, of a two-stage method.
+        needs_texts: whether it reads the texts of its source tasks, so that adapters trained elsewhere are none for it.
         joint: whether one model is trained for all tasks of a suite at once.
         searched: whether a search without gradients finds what it learns, head apart (`training/searched.py`).
         weight_decay: AdamW's.
@@ -35,6 +36,7 @@ class Method:
     patience: int = 5
     epochs: Mapping[str, int] = field(default_factory=dict)
     source_method: str | None = None
+    needs_texts: bool = False
     joint: bool = False
     searched: bool = False
     weight_decay: float = 0.0

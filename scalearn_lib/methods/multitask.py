@@ -32,6 +32,9 @@ class AdapterMultiTask(LearnedState):
         model.train_adapter(self.name)
         self.activate(model, tasks[0])
 
+    def as_adapter(self, model: nn.Module, task: Task) -> str:
+        return self.name
+
 
 def add_heads(model: nn.Module, tasks: Sequence[Task]) -> None:
     """Add a fresh head for each of the tasks of a joint method.

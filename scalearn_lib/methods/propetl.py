@@ -23,7 +23,7 @@ from ..errors import UserError, unknown
 from ..tasks import Task
 from .base import add_head
 from .multitask import add_heads
-from .single import REDUCTION, LearnedState
+from .single import REDUCTION, LearnedState, add_plain
 
 # Of two 0/1 masks; written as products so that the gradient of each depends on the other, as in the authors' code.
 COMBINE: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
@@ -123,6 +123,17 @@ class ProPETL(LearnedState):
     def sparsity(self) -> float:
         """Fraction of the weights that a mask keeps."""
         return self.options["sparsity"]
+
+    @torch.no_grad()
+    def as_adapter(self, model: nn.Module, task: Task) -> str:
+        """The prototype under each layer's mask, which for a joint method is joined with the active task's."""
+        shared = model.base_model.shared_parameters[self.name]
+        for masked, plain in add_plain(model, self.name, SeqBnConfig(reduction_factor=REDUCTION)):
+            linears = (masked.adapter_down[0], plain.adapter_down[0]), (masked.adapter_up, plain.adapter_up)
+            for ours, theirs in linears:
+                theirs.weight.copy_(shared[f"{ours.part}_weight"] * ours.mask(shared))
+                theirs.bias.copy_(shared[f"{ours.part}_bias"])
+        return f"{self.name}_plain"
 
     def prepare(self, model: nn.Module, tasks: Sequence[Task], sources: Mapping[str, Path]) -> None:
         (task,) = tasks

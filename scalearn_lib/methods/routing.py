@@ -26,8 +26,8 @@ from ..composition.stacking import stack_projections
 from ..errors import UserError
 from ..tasks import Task
 from .base import add_head
-from .fusion import load_sources
-from .single import LearnedState
+from .single import LearnedState, add_plain
+from .sources import load_sources
 
 INIT_RANGE = 1e-3
 """Logits begin between plus and minus this, as in the authors' code: nearly the mean of the sources."""
@@ -91,6 +91,15 @@ class Routing(LearnedState):
     With T sources, L layers and the option `heads` H it learns T L H parameters: Polytropon has one block, Multi-Head
     Routing eight.
     """
+
+    @torch.no_grad()
+    def as_adapter(self, model: nn.Module, task: Task) -> str:
+        """The merged adapter, written down."""
+        for routed, plain in add_plain(model, self.name, model.adapters_config.match(self.name, BnConfig)):
+            down, up = plain.adapter_down[0], plain.adapter_up
+            for target, value in zip((down.weight, down.bias, up.weight, up.bias), routed.merged(), strict=True):
+                target.copy_(value)
+        return f"{self.name}_plain"
 
     @property
     def heads(self) -> int:

@@ -8,7 +8,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from adapters import AdapterConfig
+from adapters import AdapterConfig, BnConfig
+from adapters.methods.bottleneck import BottleneckLayer
+from adapters.methods.modeling import Adapter
 from safetensors.torch import load_file, save_file
 from torch import nn
 
@@ -46,6 +48,16 @@ class LearnedState(Learner):
         model.load_state_dict(stored, strict=False)
 
 
+def add_plain(model: nn.Module, name: str, config: BnConfig) -> list[tuple[Adapter, Adapter]]:
+    """Add a bottleneck adapter that is to equal the one called `name`; return both, place by place.
+
+    The new one is called `name` with "_plain" behind it.
+    """
+    model.add_adapter(f"{name}_plain", config=config)
+    places = [m.adapters for m in model.modules() if isinstance(m, BottleneckLayer) and name in m.adapters]
+    return [(adapters[name], adapters[f"{name}_plain"].to(model.device)) for adapters in places]
+
+
 class FullFineTuning(LearnedState):
     """All parameters of the encoder and a head."""
 
@@ -73,6 +85,9 @@ class SingleAdapter(Learner):
         model.add_adapter(task.name, config=self.config)
         add_head(model, task)
         model.train_adapter(task.name)
+
+    def as_adapter(self, model: nn.Module, task: Task) -> str:
+        return task.name
 
     def save(self, model: nn.Module, tasks: Sequence[Task], folder: Path) -> None:
         model.save_adapter(str(folder), tasks[0].name, with_head=True, use_safetensors=True)

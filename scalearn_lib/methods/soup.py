@@ -28,8 +28,8 @@ from ..errors import UserError, unknown
 from ..tasks import SUITES, Task, get_suite
 from ..tasks.encoders import load_tokenizer
 from .base import Learner, add_head
-from .fusion import load_sources
 from .routing import check_alike
+from .sources import load_sources
 
 SEED = 42
 """Of the draw of sentences, the same for every run."""
@@ -126,6 +126,9 @@ class AdapterSoup(Learner):
         if file:
             write_embedding(file, _embeddings[key])
         return _embeddings[key]
+
+    def as_adapter(self, model: nn.Module, task: Task) -> str:
+        return self.name
 
     def save(self, model: nn.Module, tasks: Sequence[Task], folder: Path) -> None:
         """Write the averaged adapter and the head in adapters' own format, and the weights as JSON."""

@@ -122,6 +122,7 @@ METHODS: dict[str, Method] = {
             learning_rate=3e-4,
             made_by=f"{_HERE}.soup:AdapterSoup",
             source_method="adapter",
+            needs_texts=True,
             options={"top_k": 5, "sentences": 10_000},
         ),
         Method(

@@ -31,7 +31,7 @@ PARAMETERS = {
 
 @dataclass(frozen=True)
 class Parameters:
-    """The checked parameters of a notebook; `output` is where results lie."""
+    """The checked parameters of a notebook: `suite` by name, also where SUITE is a file; `output` is for results."""
 
     suite: str
     encoder: str
@@ -79,16 +79,16 @@ def check_parameters(namespace: Mapping[str, object], **more: type | list[type])
             raise UserError(f"The notebook parameter {name} is missing; set it in the cell tagged 'parameters'.")
         if not (name == "OUTPUT" and namespace[name] is None):
             _check_type(name, namespace[name], kind)
-    get_suite(namespace["SUITE"])
+    suite = get_suite(namespace["SUITE"]).name
     for task in namespace["TARGETS"]:
-        get_task(namespace["SUITE"], task)
+        get_task(suite, task)
     for method in namespace["METHODS"]:
         get_method(method)
     if namespace["BUDGET"] not in BUDGETS:
         raise unknown("budget", namespace["BUDGET"], BUDGETS)
     encoder_dir(namespace["ENCODER"])
     return Parameters(
-        namespace["SUITE"],
+        suite,
         namespace["ENCODER"],
         namespace["BUDGET"],
         tuple(namespace["SEEDS"]),

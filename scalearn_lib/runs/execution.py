@@ -18,10 +18,10 @@ from datasets import DatasetDict
 from torch import nn
 from tqdm.auto import tqdm
 
-from ..errors import UserError
-from ..methods import get_method, trainable_parameters, transfer_parameters
+from ..errors import UserError, say_once
+from ..methods import check_adapters, get_method, trainable_parameters, transfer_parameters
 from ..paths import output_dir
-from ..tasks import get_task
+from ..tasks import find_adapter, get_task
 from ..tasks.encoders import load_model
 from ..training.joint import train_jointly
 from ..training.parallel import agreed, is_first, processes
@@ -64,14 +64,32 @@ def execute(run: Run, output: Path | None = None) -> Result:
     folder = run.folder(output)
     result = agreed(lambda: _stored(run, folder))
     if result is None:
+        _check_own(run, folder)
         sources = run.sources()
         made = {task: execute(source, output) for task, source in sources.items()}
         with sole_maker(folder) if is_first() else nullcontext():
             result = agreed(lambda: _stored(run, folder, say=True))  # another process may have made it meanwhile
             if result is None:
-                weights = {task: source.weights(output) for task, source in sources.items()}
-                result = _make(run, folder, weights, source_versions(made))
+                result = _make(run, folder, run.source_folders(output), source_versions(made))
     return result.of_task(run.task)
+
+
+def _check_own(run: Run, folder: Path) -> None:
+    """Check what a user gave before anything is trained on it, and say if it is new.
+
+    Raises:
+        UserError: an adapter does not fit; or data or adapters are no longer those that the run was named for.
+    """
+    if run.content != run.content_now():
+        raise UserError(f"The data of {run} have changed since it was asked for; ask for it again.")
+    for adapter in run.adapters:
+        if find_adapter(adapter.name, adapter.folder, Path()) != adapter:
+            raise UserError(f"{adapter.folder} has changed since {run} was asked for; ask for it again.")
+    if run.adapters:
+        check_adapters(get_method(run.method).source_method, run.encoder, run.adapters)
+    earlier = [other for other in folder.parent.parent.glob("*@*/seed*") if run.content and run.is_earlier(other)]
+    if earlier and is_first():
+        say_once(f"The data of {run} have changed: it is made anew, and what was made before stays in {earlier[0]}.")
 
 
 def _stored(run: Run, folder: Path, say: bool = False) -> Result | None:
@@ -143,7 +161,7 @@ def load_trained(run: Run, output: Path | None = None) -> nn.Module:
             )
     method, tasks = get_method(run.method).learner(), run.tasks()
     model = load_model(run.encoder)
-    method.prepare(model, tasks, {name: source.weights(output) for name, source in run.sources().items()})
+    method.prepare(model, tasks, run.source_folders(output))
     method.load(model, tasks, run.weights(output))
     method.activate(model, get_task(run.suite, run.task))
     return model.eval()

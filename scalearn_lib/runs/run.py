@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -9,7 +10,7 @@ from pathlib import Path
 
 from ..errors import UserError, say_once, unknown
 from ..methods import get_method
-from ..tasks import Task, get_suite, get_task
+from ..tasks import Adapter, Task, get_suite, get_task
 from ..tasks.few_shot import SAMPLINGS
 from ..training.budget import Budget, make_budget
 
@@ -34,6 +35,9 @@ class Run:
         sampling: how the examples of a few-shot run are drawn, one of `SAMPLINGS`.
         source_tasks: the source tasks of a two-stage method, or the tasks of a joint one; `None` means all of the
             suite.
+        adapters: further sources of a two-stage method, trained elsewhere; `None` means those of the suite.
+        content: fingerprint of a user's own data that the run reads; `None` means as they are now, "" stands for
+            published data alone.
 
     What does not bear on a run is set to its default, so that equal work is one run: the sampling without `k`, the
     source tasks of a single-task method, and its suite, which becomes the one that the task is at home in.
@@ -52,10 +56,15 @@ class Run:
     overrides: Mapping[str, object] | tuple[tuple[str, object], ...] = ()
     sampling: str = "resampled"
     source_tasks: tuple[str, ...] | None = None
+    adapters: tuple[Adapter, ...] | None = None
+    content: str | None = None
 
     def __post_init__(self) -> None:
-        task, method = get_task(self.suite, self.task), get_method(self.method)
+        suite, method = get_suite(self.suite), get_method(self.method)
+        object.__setattr__(self, "suite", suite.name)
+        task = get_task(suite.name, self.task)
         normal = {"encoder": self.encoder.rstrip("/") or self.encoder}  # one folder, one name
+        normal |= {"adapters": self._adapters(suite.adapters)}
         normal |= {"overrides": tuple(sorted(dict(self.overrides).items())), "source_tasks": self._source_tasks()}
         if self.sampling not in SAMPLINGS:
             raise unknown("sampling", self.sampling, SAMPLINGS)
@@ -69,6 +78,8 @@ class Run:
             normal |= {"suite": task.suite, "source_tasks": None}
         for name, value in normal.items():
             object.__setattr__(self, name, value)
+        if self.content is None:
+            object.__setattr__(self, "content", self.content_now())
         if not isinstance(self.seed, int) or self.seed < 0:
             raise UserError(f"A seed is a whole number of at least 0, got {self.seed!r}.")
         if self.k is not None and (not isinstance(self.k, int) or self.k < 1):
@@ -88,6 +99,34 @@ class Run:
             if name not in tasks:
                 raise unknown(f"source task of suite '{self.suite}'", name, tasks)
         return tuple(name for name in tasks if name in self.source_tasks)
+
+    def _adapters(self, of_suite: tuple[Adapter, ...]) -> tuple[Adapter, ...]:
+        """The adapters that it takes, none unless it builds on sources."""
+        method = get_method(self.method)
+        adapters = of_suite if self.adapters is None else tuple(self.adapters)
+        if not (method.two_stage and adapters):
+            return ()
+        if method.needs_texts:
+            raise UserError(
+                f"{method.title} compares the texts of its source tasks, which adapters trained elsewhere "
+                f"({', '.join(adapter.name for adapter in adapters)}) do not bring; leave them out."
+            )
+        taken = [task.name for task in get_suite(self.suite).tasks]
+        for adapter in adapters:
+            if adapter.name in taken:
+                raise UserError(f"The source '{adapter.name}' has the name of another one; give it a name of its own.")
+            taken.append(adapter.name)
+        return adapters
+
+    def content_now(self) -> str:
+        """The fingerprint of the user's own data that this run reads, as they are now; "" if it reads none."""
+        method, read = get_method(self.method), {self.task}
+        if method.two_stage or method.joint:
+            read |= set(self.source_tasks or [task.name for task in get_suite(self.suite).tasks])
+        contents = [task.content for task in get_suite(self.suite).tasks if task.name in read and task.content]
+        if len(contents) < 2:
+            return "".join(contents)
+        return _short(" ".join(contents))
 
     def tasks(self) -> list[Task]:
         """What is trained: the target task, or for a joint method all its tasks."""
@@ -109,6 +148,10 @@ class Run:
             task += f"-{self.sampling}"
         if self.source_tasks is not None:
             task += f"-from-{'+'.join(self.source_tasks)}"
+        if self.adapters:
+            task += f"-with-{len(self.adapters)}@{_short(' '.join(a.name + a.sha256 for a in self.adapters))[:8]}"
+        if self.content:
+            task += f"@{self.content[:8]}"
         parts = (self.suite, slug(self.encoder), slug(budget), self.method, task, f"seed{self.seed}")
         return output.joinpath(*parts)
 
@@ -136,6 +179,11 @@ class Run:
             sources[self.task] = replace(own, seed=self.seed, k=self.k, sampling=self.sampling)
         return sources
 
+    def source_folders(self, output: Path) -> dict[str, Path]:
+        """Folder of each source adapter in the order of ω's rows: those of stage 1, then those from elsewhere."""
+        made = {name: source.weights(output) for name, source in self.sources().items()}
+        return made | {adapter.name: Path(adapter.folder) for adapter in self.adapters}
+
     def spec(self) -> dict[str, object]:
         """The run as plain data."""
         return asdict(self) | {"overrides": dict(self.overrides)}
@@ -145,10 +193,16 @@ class Run:
         inside = self.folder(Path())
         return folder.parts[-len(inside.parts) :] == inside.parts
 
+    def is_earlier(self, folder: Path) -> bool:
+        """Whether `folder` is this run's for other data of the user."""
+        ours, theirs = self.folder(Path()), folder.parts[-2:]
+        return theirs[1] == ours.name and theirs[0] != ours.parent.name and theirs[0][:-8] == ours.parent.name[:-8]
+
     def __str__(self) -> str:
         k = "" if self.k is None else f" k={self.k}{'' if self.sampling == 'resampled' else f' {self.sampling}'}"
         settings = "".join(f", {key}={value}" for key, value in self.overrides)
         sources = f" from {'+'.join(self.source_tasks)}" if self.source_tasks else ""
+        sources += f" with {', '.join(adapter.name for adapter in self.adapters)}" if self.adapters else ""
         what = f"{self.suite}/{self._trained()} {self.method}{k}{sources}"
         return f"{what} seed {self.seed} ({self.encoder}, {self.budget}{settings})"
 
@@ -174,6 +228,11 @@ def source_tasks_at_hand(runs: Sequence[Run]) -> list[Run]:
                 f"{', '.join(there)}. Results are stored and shown apart from those with all {len(tasks)}."
             )
     return limited
+
+
+def _short(text: str) -> str:
+    """A fingerprint of a text, for the names of folders."""
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
 def slug(text: str) -> str:

@@ -5,6 +5,7 @@ Random numbers come from NumPy's `RandomState`, whose streams are frozen: a spli
 
 from __future__ import annotations
 
+import warnings
 from collections import defaultdict
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -52,6 +53,43 @@ def split(dataset: Dataset, columns: Sequence[str], seed: int, share: float = 0.
         if not chosen:
             raise UserError(f"The {len(dataset)} rows leave no {name} split; more different texts are needed.")
     return datasets.DatasetDict({name: dataset.select(sorted(rows[name])) for name in ("train", "validation", "test")})
+
+
+def stratified(
+    columns: Sequence[Sequence[str]], strata: Sequence, seed: int, parts: Sequence[str]
+) -> dict[str, list[int]]:
+    """Draw a tenth of the rows for each of `parts`, in proportion to the strata; no text occurs in two of them.
+
+    Args:
+        columns: the texts of the rows, by column.
+        strata: a class for each row.
+        seed: seed of the draw.
+        parts: names of the parts to draw, at most nine.
+
+    Returns:
+        Row numbers of each part, and of `train`: the others.
+
+    Raises:
+        UserError: there are too few rows, or too few different texts.
+    """
+    from sklearn.model_selection import StratifiedGroupKFold  # takes a second
+
+    group = np.empty(len(strata), dtype=int)
+    for number, rows in enumerate(_groups([[normalised(text) for text in texts] for texts in columns])):
+        group[rows] = number
+    folds = StratifiedGroupKFold(10, shuffle=True, random_state=seed)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="The least populated class", category=UserWarning)
+        try:
+            drawn = [part for _, part in folds.split(group, strata, group)]
+        except ValueError as error:
+            raise UserError(f"{len(group)} rows are too few for a stratified split; give some hundreds.") from error
+    rows = {name: drawn[number].tolist() for number, name in enumerate(parts)}
+    rows["train"] = sorted(np.concatenate(drawn[len(parts) :]).tolist())
+    for name, chosen in rows.items():
+        if not chosen:
+            raise UserError(f"The {len(group)} rows leave no {name} split; more different texts are needed.")
+    return rows
 
 
 def _groups(columns: list[list[str]]) -> list[list[int]]:

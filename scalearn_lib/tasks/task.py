@@ -14,6 +14,7 @@ import numpy as np
 
 from ..errors import UserError, unknown
 from ..paths import data_dir, hub_dir
+from .adapters import Adapter
 from .hub import at_hand, unreachable
 
 if TYPE_CHECKING:
@@ -56,6 +57,7 @@ class Task:
         seeds: number of seeds in the paper, from 0.
         empty_texts: whether a text may be empty, as in a published benchmark whose rows all count.
         repo: id of the dataset on the hub, where it comes from there.
+        content: fingerprint of a user's own data and of how they are read; empty for published tasks.
 
     Raises:
         UserError: an unknown kind.
@@ -77,6 +79,7 @@ class Task:
     seeds: int = 10
     empty_texts: bool = False
     repo: str = ""
+    content: str = ""
     checks_files: ClassVar[bool] = False
     """Whether `_read` checks each file's rows itself, to name the file; benchmarks have millions of rows."""
 
@@ -178,11 +181,19 @@ class Suite:
     """A named benchmark: tasks that serve each other as sources.
 
     A task may be at home in another suite (`Task.suite`), which then shares its single-task results with this one.
+    A user's own has the path of its `file`, and may have `adapters`: further sources of every two-stage run.
     """
 
     name: str
     about: str
     tasks: tuple[Task, ...]
+    adapters: tuple[Adapter, ...] = ()
+    file: str = ""
+
+    @property
+    def word(self) -> str:
+        """What names it on the command line."""
+        return self.file or self.name
 
     def repositories(self) -> list[tuple[str, str, list[str]]]:
         """The hub's repositories that the tasks need: id, kind and patterns of files."""

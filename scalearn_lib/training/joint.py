@@ -187,7 +187,7 @@ def train_jointly(
             batches,
             budget.select_on,
             model=model,
-            args=training_arguments(scratch, budget, steps, per_epoch, seed, keep),
+            args=training_arguments(scratch, budget, steps, per_epoch, seed, keep, title),
             callbacks=[keep, watch, EarlyStoppingCallback(budget.patience)],
             optimizers=(optimizer_for(model, method, budget), None),
         )

@@ -30,6 +30,7 @@ from ..tasks.encoding import EVALUATION_BATCH, collator
 from ..tasks.metrics import score
 from .budget import Budget
 from .parallel import go_parallel, is_first, processes
+from .tracking import tracking
 
 
 class Diverged(RuntimeError):
@@ -143,7 +144,7 @@ def train(
         return score(task, prediction.predictions, prediction.label_ids, selection)
 
     with tempfile.TemporaryDirectory() as scratch:
-        arguments = training_arguments(scratch, budget, steps, per_epoch, seed, keep)
+        arguments = training_arguments(scratch, budget, steps, per_epoch, seed, keep, title)
         trainer = (AdapterTrainer if model.active_adapters else Trainer)(
             model=model,
             args=arguments,
@@ -186,7 +187,7 @@ def train(
 
 
 def training_arguments(
-    folder: str, budget: Budget, steps: int, per_epoch: int, seed: int, keep: KeepBest
+    folder: str, budget: Budget, steps: int, per_epoch: int, seed: int, keep: KeepBest, title: str = ""
 ) -> TrainingArguments:
     """Return the settings of transformers' trainer for a budget.
 
@@ -194,11 +195,12 @@ def training_arguments(
         folder: an empty folder, for what the trainer insists on.
         steps, per_epoch: optimiser steps in all, and in an epoch.
         keep: says what selects the best state.
+        title: the run's name, under which trackers follow it; without, none does.
     """
     arguments = TrainingArguments(
         output_dir=folder,  # nothing is saved there: KeepBest holds the checkpoint
         save_strategy="no",
-        report_to=[],
+        **(tracking(title) if title else {"report_to": []}),
         disable_tqdm=True,
         log_level="error",
         logging_steps=max(1, min(10, steps // 8)),

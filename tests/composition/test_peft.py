@@ -142,6 +142,35 @@ def test_loras_of_task_models_and_of_bare_ones(tmp_path: Path) -> None:
     torch.testing.assert_close(run(with_head), wanted, rtol=0, atol=1e-5)
 
 
+def test_a_head_that_peft_saved_beside_a_lora_stays_out(tmp_path: Path) -> None:
+    """What PEFT writes after training for a task, which is what most people have."""
+    config = transformers.RobertaConfig(**SHAPE, num_labels=3)
+    torch.manual_seed(0)
+    task_model = transformers.RobertaForSequenceClassification(config).eval()
+    encoder = {key: value.clone() for key, value in task_model.roberta.state_dict().items()}
+    lora = peft.LoraConfig(task_type="SEQ_CLS", r=4, init_lora_weights=False)
+    peft.get_peft_model(task_model, lora).save_pretrained(tmp_path)
+    assert json.loads((tmp_path / "adapter_config.json").read_text())["modules_to_save"]
+    assert any("classifier" in key for key in load_file(tmp_path / "adapter_model.safetensors"))
+    model = AutoAdapterModel.from_config(config)
+    model.base_model.load_state_dict(encoder, strict=False)
+    scalearn_lib.init(model)
+    load_peft(model, tmp_path, "theirs", set_active=True)
+    ids = torch.tensor([[0, 5, 6, 2]])
+    with torch.no_grad():
+        ours = model.eval().base_model(ids).last_hidden_state
+        theirs = task_model.roberta(ids).last_hidden_state
+    assert (ours - theirs).abs().max() < 1e-5
+    assert (ours - run_without(model, ids)).abs().max() > 1e-3
+
+
+def run_without(model: nn.Module, ids: Tensor) -> Tensor:
+    """The encoder's output without any adapter."""
+    model.set_active_adapters(None)
+    with torch.no_grad():
+        return model.base_model(ids).last_hidden_state
+
+
 def test_only_the_maps_that_a_lora_changes_have_it(tmp_path: Path) -> None:
     shutil.copytree(GOLDEN / "alpha", tmp_path / "part")
     file = tmp_path / "part" / "adapter_model.safetensors"
@@ -215,7 +244,7 @@ BAD = {
     "DoRA": (configured(use_dora=True), "is DoRA, which adapters cannot hold: train a plain LoRA"),
     "biases": (configured(bias="lora_only"), "has biases, which adapters cannot hold"),
     "biases of B": (configured(lora_bias=True), "has biases, which adapters cannot hold"),
-    "modules_to_save": (configured(modules_to_save=["classifier"]), "also holds whole modules .modules_to_save."),
+    "modules_to_save": (configured(modules_to_save=["pooler"]), "also holds the whole module pooler .modules_to_save."),
     "PiSSA": (configured(init_lora_weights="pissa_niter_4"), "goes with other frozen weights .init_lora_weights"),
     "a magnitude": (extra(f"{QUERY}.lora_magnitude_vector"), "lora_magnitude_vector, which is no LoRA matrix"),
     "a bias": (extra(f"{QUERY}.base_layer.bias"), "base_layer.bias, which is no LoRA matrix"),

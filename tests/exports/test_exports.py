@@ -1,0 +1,188 @@
+"""What is exported: the same numbers, loaded by adapters alone, and predictions for rows of a user."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from scalearn_lib import cli
+from scalearn_lib.errors import UserError
+from scalearn_lib.exports import export, load_exported, predict, predict_file
+from scalearn_lib.exports.card import code
+from scalearn_lib.exports.load import read_about
+from scalearn_lib.exports.write import TOLERANCE, logits
+from scalearn_lib.methods import METHODS, get_method
+from scalearn_lib.runs import Run, load_trained
+from scalearn_lib.runs.data import encoded
+from scalearn_lib.tasks import get_suite, get_task
+from scalearn_lib.tasks.encoders import encoder_dir
+
+SMALL = {"encoder": "tiny", "budget": "smoke"}
+TASK = "toy_topic"
+
+
+@pytest.fixture(scope="module")
+def output(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("output")
+
+
+# Compacter++ needs a wider encoder than tiny, AdapterSoup more sources than toy has: see below.
+WRITTEN = [method for method in METHODS if method not in ("compacter", "adapter_soup")]
+
+
+@pytest.mark.parametrize("method", WRITTEN)
+def test_every_method_is_written_for_adapters_alone(method: str, output: Path, tmp_path: Path) -> None:
+    run, folder = Run("toy", TASK, method, **SMALL), tmp_path / "exported"
+    difference = export(run, folder, output)
+    assert difference <= TOLERANCE
+    about, task = read_about(folder), get_task("toy", TASK)
+    assert about.form == {"adapter_fusion": "fusion", "full": "model", "full_m": "model"}.get(method, "adapter")
+    rows = encoded(task, "tiny")["validation"].select(range(8))
+    ours, theirs = (logits(model, task, "tiny", rows) for model in (load_trained(run, output), load_exported(folder)))
+    np.testing.assert_allclose(ours, theirs, atol=TOLERANCE)
+    assert ours.std() > 0 and ours.shape == (8, task.num_labels)
+    weights = [file for file in folder.rglob("*") if file.suffix in (".bin", ".pt", ".pkl")]
+    assert not weights, "nothing is pickled"
+
+
+@pytest.mark.parametrize("task", [task.name for task in get_suite("toy").tasks])
+def test_the_cards_lines_run_without_this_package(task: str, output: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "exported"
+    export(Run("toy", task, "scalearn_uniform_pp", **SMALL), folder, output)
+    _runs_alone(folder, task)
+
+
+@pytest.mark.parametrize("method", ["adapter_fusion", "full", "scalearn_lora"])
+def test_the_cards_lines_run_for_each_form(method: str, output: Path, tmp_path: Path) -> None:
+    export(Run("toy", TASK, method, **SMALL), tmp_path / "exported", output)
+    _runs_alone(tmp_path / "exported", TASK)
+
+
+def _runs_alone(folder: Path, task: str) -> None:
+    """Run the card's code in a process that cannot import this package, and compare with what `predict` computes."""
+    about, card = read_about(folder), (folder / "README.md").read_text()
+    (lines,) = re.findall(r"```python\n(.*?)\n```", card, re.DOTALL)
+    assert lines == "\n".join(code(about)) and len([line for line in lines.splitlines() if line]) <= 9
+    lines = lines.replace('encoder, folder = "tiny", "."', f'encoder, folder = "{encoder_dir("tiny")}", "{folder}"')
+    guard = "import sys; sys.modules['scalearn_lib'] = None\n"
+    done = subprocess.run([sys.executable, "-c", guard + lines], capture_output=True, text=True, cwd=folder)
+    assert done.returncode == 0, done.stderr
+    numbers = [float(number) for number in re.findall(r"-?\d+\.\d+(?:e-?\d+)?", done.stdout)]
+    if about.kind == "regression":
+        assert numbers[0] == pytest.approx(_prediction(folder)["prediction"].iloc[0], abs=2e-4)
+    elif about.kind == "classification":
+        shares = np.exp(numbers) / np.exp(numbers).sum()
+        np.testing.assert_allclose(shares, _prediction(folder).iloc[0, 1:].astype(float), atol=2e-4)
+    else:
+        assert len(numbers) == len(about.labels)
+
+
+def _prediction(folder: Path) -> pd.DataFrame:
+    return predict(folder, ["A text.", "Another text."][: len(read_about(folder).columns)])
+
+
+def test_compacter_and_soup_have_an_adapter(tmp_path: Path) -> None:
+    for method, options in (("compacter", {}), ("adapter_soup", {"top_k": 2})):
+        learner, task = get_method(method).learner(**options), get_task("toy", TASK)
+        assert learner.as_adapter(None, task) == {"compacter": task.name, "adapter_soup": "adapter_soup"}[method]
+
+
+@pytest.fixture(scope="module")
+def exported(output: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("exports") / "topic"
+    export(Run("toy", TASK, "adapter", **SMALL), folder, output)
+    return folder
+
+
+@pytest.mark.parametrize("ending", ["csv", "tsv", "jsonl"])
+def test_predictions_are_those_of_the_run(exported: Path, output: Path, tmp_path: Path, ending: str) -> None:
+    task, run = get_task("toy", TASK), Run("toy", TASK, "adapter", **SMALL)
+    rows = task.load()["test"]
+    frame = pd.DataFrame({"id": range(len(rows)), **{name: rows[name] for name in task.columns}})
+    file, to = tmp_path / f"rows.{ending}", tmp_path / f"out.{ending}"
+    if ending == "jsonl":
+        frame.to_json(file, orient="records", lines=True)
+    else:
+        frame.to_csv(file, index=False, sep="\t" if ending == "tsv" else ",")
+    assert predict_file(exported, file, to) == len(rows)
+    found = pd.read_json(to, lines=True) if ending == "jsonl" else pd.read_csv(to, sep="\t" if ending == "tsv" else ",")
+    assert found["id"].tolist() == list(range(len(rows))) and found["text"].tolist() == list(rows["text"])
+    wanted = logits(load_trained(run, output), task, "tiny", encoded(task, "tiny")["test"]).softmax(-1).numpy()
+    columns = [f"probability_{name}" for name in task.labels]
+    np.testing.assert_allclose(found[columns].to_numpy(), wanted, atol=1e-4)
+    assert found["prediction"].tolist() == [task.labels[number] for number in wanted.argmax(1)]
+    assert list(tmp_path.iterdir()) and not list(tmp_path.glob(".*")), "no temporary file stays"
+
+
+def test_a_file_larger_than_a_chunk_is_read_in_parts(exported: Path, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr("scalearn_lib.exports.predictions.CHUNK", 7)
+    file = tmp_path / "rows.csv"
+    pd.DataFrame({"text": [f'text, "{n}"\nwith a line' for n in range(40)]}).to_csv(file, index=False)
+    assert predict_file(exported, file, tmp_path / "out.csv") == 40
+    found = pd.read_csv(tmp_path / "out.csv")
+    assert len(found) == 40 and found["text"].tolist() == [f'text, "{n}"\nwith a line' for n in range(40)]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("rows.csv", "txt\nfine\n", "rows.csv: Unknown column 'txt'".replace("txt", "text")),
+        ("rows.csv", "text,x\nfine,1\n,2\n", "rows.csv, row 2: 'text' is '', expected a text"),
+        ("rows.csv", "text,prediction\nfine,1\n", "has a column 'prediction' already"),
+        ("rows.csv", "text\n", "rows.csv has no rows"),
+        ("rows.csv", "", "rows.csv cannot be read"),
+        ("rows.jsonl", '{"text": 7}\n', "rows.jsonl, row 1: 'text' is 7, expected a text"),
+        ("rows.jsonl", '{"text": \n', "rows.jsonl cannot be read"),
+        ("rows.xlsx", "", "has an ending that is not known"),
+    ],
+)
+def test_files_that_cannot_be_predicted(exported: Path, tmp_path: Path, name: str, content: str, message: str) -> None:
+    (tmp_path / name).write_text(content)
+    (tmp_path / "out.csv").write_text("what was there")
+    with pytest.raises(UserError) as error:
+        predict_file(exported, tmp_path / name, tmp_path / "out.csv")
+    assert message in str(error.value) and "\n" not in str(error.value)
+    assert (tmp_path / "out.csv").read_text() == "what was there" and len(list(tmp_path.iterdir())) == 2
+
+
+def test_on_the_command_line(output: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    where = ["--encoder", "tiny", "--budget", "smoke", "--output", str(output)]
+    folder = str(tmp_path / "to")
+    assert cli.main(["export", "toy", "scalearn", TASK, "--to", folder, *where]) == 0
+    assert "its logits differ by" in capsys.readouterr().out
+    assert cli.main(["predict", folder, "--text", "a text"]) == 0
+    assert "prediction: " in capsys.readouterr().out
+    (tmp_path / "in.csv").write_text("text\nfine\n")
+    assert cli.main(["predict", folder, "--file", str(tmp_path / "in.csv"), "--to", str(tmp_path / "out.csv")]) == 0
+    assert "1 rows with predictions" in capsys.readouterr().out
+    for words, message in (
+        (["export", "toy", "scalearn", TASK, "--to", folder, *where], "is there already and not empty"),
+        (["predict", folder], "Name either --file and --to, or --text."),
+        (["predict", folder, "--text", "a", "b"], "takes 1 texts (text), got 2"),
+        (["predict", folder, "--text", " "], "A text is empty"),
+        (["predict", str(tmp_path), "--text", "a"], "is no folder that `scalearn export` wrote"),
+        (["predict", folder, "--file", str(tmp_path / "no.csv"), "--to", str(tmp_path / "o.csv")], "is not there"),
+        (["predict", folder, "--file", str(tmp_path / "in.csv"), "--to", "/nowhere/o.csv"], "Cannot write to /nowhere"),
+    ):
+        assert cli.main(words) == 1
+        error = capsys.readouterr().err
+        assert message in error and error.strip().count("\n") == 0
+
+
+def test_a_damaged_export_is_told(exported: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "copy"
+    shutil.copytree(exported, folder)
+    (folder / "adapter.safetensors").write_bytes(b"damaged")
+    with pytest.raises(UserError, match="cannot be loaded"):
+        load_exported(folder)
+    (folder / "task.json").write_text(json.dumps({"form": "adapter"}))
+    with pytest.raises(UserError, match="is no folder that `scalearn export` wrote"):
+        load_exported(folder)
