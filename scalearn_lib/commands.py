@@ -250,6 +250,23 @@ def status(arguments: argparse.Namespace) -> None:
         time.sleep(FOLLOW_SECONDS)
 
 
+def keep(arguments: argparse.Namespace) -> None:
+    from .grids import all_items, read_study
+    from .probing.pairs import Probe
+    from .probing.store import keep_pairs
+    from .runs import Run
+    from .runs.reference import keep
+
+    items = all_items(read_study(arguments.study))
+    output = arguments.output or output_dir()
+    reference = arguments.to or output_dir() / "reference"
+    lines = keep((item for item in items if isinstance(item, Run)), output, reference)
+    for probe in (item for item in items if isinstance(item, Probe)):
+        if probe.file(output).exists():
+            lines.append(str(keep_pairs(probe.file(output), probe.file(reference))))
+    print("\n".join(lines or [f"Nothing of {arguments.study} is complete in {output}."]))
+
+
 def costs(arguments: argparse.Namespace) -> None:
     from .grids import cost_table, measured
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 
@@ -11,6 +11,7 @@ import pandas as pd
 
 from ..errors import say_once
 from ..methods import get_method
+from ..runs.reference import reference_results
 from ..runs.result import RESULT, Result, read_result
 from ..tasks import is_known_suite
 
@@ -25,7 +26,7 @@ COLUMNS = (
 
 
 def load_results(output: Path, **where: object) -> pd.DataFrame:
-    """Return one row per complete, successful run below `output`, for tables and figures.
+    """Return one row per complete, successful run below `output` or of the reference study, for tables and figures.
 
     Columns: the run's fields (`suite`, `task`, `method`, `encoder`, `seed`, `k`, `budget`, `overrides` as JSON,
     `sampling`, `source_tasks` as names with blanks between, empty for all of the suite, `adapters` as names and
@@ -41,6 +42,17 @@ def load_results(output: Path, **where: object) -> pd.DataFrame:
         **where: values that fields must have, such as `suite="offline"`.
     """
     rows = []
+    for result, folder in _every(output):
+        for task in result.tasks or [result.run.task]:  # a joint run has several
+            row = _row(result.of_task(task)) | {"folder": str(folder)}
+            if all(row[key] == value for key, value in where.items()):
+                rows.append(row)
+    return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def _every(output: Path) -> Iterator[tuple[Result, Path]]:
+    """Each usable result below `output` with its folder, then those of the reference study that are not there."""
+    own = set()
     for file in sorted(output.glob(f"*/*/*/*/*/seed*/{RESULT}")):  # as `Run.folder` has it: nothing half-written
         if not is_known_suite(file.relative_to(output).parts[0]):  # a user's, whose file was not named
             continue
@@ -49,13 +61,12 @@ def load_results(output: Path, **where: object) -> pd.DataFrame:
         except ValueError as error:
             say_once(f"Left out: {error}; run it again.")
             continue
-        if not isinstance(result, Result):  # none: removed since it was listed
-            continue
-        for task in result.tasks or [result.run.task]:  # a joint run has several
-            row = _row(result.of_task(task)) | {"folder": str(file.parent)}
-            if all(row[key] == value for key, value in where.items()):
-                rows.append(row)
-    return pd.DataFrame(rows, columns=COLUMNS)
+        if isinstance(result, Result):  # else removed since it was listed
+            own.add(result.run.folder(Path()))
+            yield result, file.parent
+    for result, folder in reference_results():
+        if result.run.folder(Path()) not in own:
+            yield result, folder
 
 
 def tidy(results: Iterable[Result]) -> pd.DataFrame:

@@ -13,6 +13,7 @@ from pathlib import Path
 from ..methods import get_method
 from ..probing.pairs import Probe
 from ..runs.locks import acquire, run_lock
+from ..runs.reference import Need, reference_result
 from ..runs.result import RESULT, check_encoder, read_result
 from ..runs.run import Run, slug
 from ..tasks import get_suite
@@ -125,8 +126,10 @@ def result_file(item: Item, output: Path) -> Path:
     return item.file(output) if isinstance(item, Probe) else item.folder(output) / RESULT
 
 
-def state(item: Item, output: Path) -> str:
+def state(item: Item, output: Path, need: Need = "scores") -> str:
     """ "complete", "failed" (a stored failure, made again when asked for again) or "missing" (or visibly damaged).
+
+    What the reference study has counts as complete, if it has what is needed.
 
     That weights are as they were written is not looked at here, but by whoever reads them.
 
@@ -136,6 +139,8 @@ def state(item: Item, output: Path) -> str:
     file = result_file(item, output)
     if isinstance(item, Probe):
         return "complete" if item.is_stored(output) else "missing"
+    if reference_result(item, need) is not None:
+        return "complete"
     try:
         result = read_result(file.parent)
     except ValueError:
@@ -152,12 +157,15 @@ def remaining(jobs: Sequence[Job], output: Path) -> list[Job]:
     """The jobs with what is not complete below `output`, named as before; jobs without any such run are left out.
 
     Where some runs of a job have all their source adapters and others wait for theirs, the latter become a job of
-    their own: a source adapter that cannot be made keeps nothing back but what builds on it.
+    their own: a source adapter that cannot be made keeps nothing back but what builds on it. Of a source adapter whose
+    scores alone are there, the weights are missing where something builds on it.
     """
-    there = functools.cache(lambda source: state(source, output) == "complete")
+    there = functools.cache(lambda source: state(source, output, "adapter") == "complete")
+    missing = {item for job in jobs for item in job.items if state(item, output) != "complete"}
+    missing |= {source for item in missing for source in item.sources().values() if not there(source)}
     left = []
     for job in jobs:
-        items = [item for item in job.items if state(item, output) != "complete"]
+        items = [item for item in job.items if item in missing]
         ready = tuple(item for item in items if all(there(source) for source in item.sources().values()))
         waiting = tuple(item for item in items if item not in ready)
         name = job.name + WAITING if ready else job.name
@@ -177,7 +185,7 @@ def forget_failures(jobs: Sequence[Job], output: Path) -> None:
         if not file.exists() or (held := acquire(lock, wait=False)) is None:
             continue  # nothing there, or a worker that was left behind is about to complete it
         try:
-            if state(item, output) != "complete":
+            if state(item, output, "adapter") != "complete":
                 file.unlink(missing_ok=True)
         finally:
             held.release()
@@ -198,6 +206,7 @@ def write_plan(study: Study, jobs: Sequence[Job], output: Path, resources: dict[
     for job in jobs:
         log_file(study.name, job, output).unlink(missing_ok=True)
         needs = dict.fromkeys(s for item in job.items for s in item.sources().values())
+        needs = [source for source in needs if reference_result(source, "adapter") is None]
         entries.append(
             {
                 "kind": job.kind,

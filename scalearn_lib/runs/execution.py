@@ -20,15 +20,16 @@ from tqdm.auto import tqdm
 
 from ..errors import UserError, say_once
 from ..methods import check_adapters, get_method, trainable_parameters, transfer_parameters
-from ..paths import output_dir
+from ..paths import output_dir, reference_dir
 from ..tasks import find_adapter, get_task
 from ..tasks.encoders import load_model
 from ..training.joint import train_jointly
 from ..training.parallel import agreed, is_first, processes
 from ..training.searched import search_and_train
-from ..training.single import Diverged, train
+from ..training.single import Diverged, check_precision, train
 from .data import data_version_of, splits_of, tokenizer_of
 from .locks import sole_maker
+from .reference import Need, reference_result
 from .result import (
     Failure,
     Result,
@@ -49,12 +50,13 @@ from .versions import code_version, provenance
 logging.getLogger("adapters").setLevel(logging.ERROR)
 
 
-def execute(run: Run, output: Path | None = None) -> Result:
-    """Return the result of `run`: the stored one if it is complete, else one made now.
+def execute(run: Run, output: Path | None = None, need: Need = "scores") -> Result:
+    """Return the result of `run`: the stored one if it is complete, or that of the reference study, else one made now.
 
     Args:
         run: what to do.
         output: where results lie, by default `output_dir()`.
+        need: what has to be there; the reference study has only scores of most runs.
 
     Raises:
         RunFailed: the loss was NaN or infinite; the failure is stored beside the other results.
@@ -62,16 +64,28 @@ def execute(run: Run, output: Path | None = None) -> Result:
     """
     output = output or output_dir()
     folder = run.folder(output)
-    result = agreed(lambda: _stored(run, folder))
+    result = agreed(lambda: _stored(run, folder) or reference_result(run, need))
     if result is None:
         _check_own(run, folder)
-        sources = run.sources()
-        made = {task: execute(source, output) for task, source in sources.items()}
+        made = {task: execute(source, output, "adapter") for task, source in run.sources().items()}
         with sole_maker(folder) if is_first() else nullcontext():
             result = agreed(lambda: _stored(run, folder, say=True))  # another process may have made it meanwhile
             if result is None:
-                result = _make(run, folder, run.source_folders(output), source_versions(made))
+                result = _make(run, folder, source_folders(run, output), source_versions(made))
     return result.of_task(run.task)
+
+
+def weights_of(run: Run, output: Path) -> Path:
+    """Folder of what a complete run learned: below `output`, or in the reference study."""
+    if _stored(run, run.folder(output)) is None and reference_result(run, "adapter") is not None:
+        return run.weights(reference_dir())
+    return run.weights(output)
+
+
+def source_folders(run: Run, output: Path) -> dict[str, Path]:
+    """Folder of each source adapter in the order of ω's rows: those of stage 1, then those from elsewhere."""
+    made = {name: weights_of(source, output) for name, source in run.sources().items()}
+    return made | {adapter.name: Path(adapter.folder) for adapter in run.adapters}
 
 
 def _check_own(run: Run, folder: Path) -> None:
@@ -152,16 +166,16 @@ def load_trained(run: Run, output: Path | None = None) -> nn.Module:
         RunFailed, UserError: as `execute`; or a source adapter is not the one that the run was made with.
     """
     output = output or output_dir()
-    result = execute(run, output)
+    result = execute(run, output, "weights")
     for name, source in run.sources().items():
-        if fingerprint(execute(source, output).files) != result.source_weights[name]:
+        if fingerprint(execute(source, output, "adapter").files) != result.source_weights[name]:
             raise UserError(
-                f"{run} was made with another source adapter '{name}' than the one in {source.folder(output)}; "
+                f"{run} was made with another source adapter '{name}' than the one in {weights_of(source, output)}; "
                 f"remove {run.folder(output)} to make it again."
             )
     method, tasks = get_method(run.method).learner(), run.tasks()
     model = load_model(run.encoder)
-    method.prepare(model, tasks, run.source_folders(output))
+    method.prepare(model, tasks, source_folders(run, output))
     method.load(model, tasks, run.weights(output))
     method.activate(model, get_task(run.suite, run.task))
     return model.eval()
@@ -173,6 +187,7 @@ def _make(run: Run, folder: Path, sources: dict[str, Path], versions: dict[str, 
     started = time.perf_counter()
     transformers.utils.logging.set_verbosity_error()
     method, tasks, budget = get_method(run.method).learner(), run.tasks(), run.settings()
+    check_precision(budget)
     if torch.cuda.is_available():
         torch.cuda.reset_peak_memory_stats()
     with new_folder(folder) if is_first() else nullcontext() as temporary:

@@ -190,6 +190,20 @@ def write_result(folder: Path, result: Result | Failure) -> None:
     (folder / RESULT).write_text(result.model_dump_json(indent=1) + "\n")
 
 
+def parse_result(text: bytes) -> Result | Failure:
+    """Return the result that a text holds.
+
+    Raises:
+        ValueError: it holds none; the message says where and why.
+    """
+    try:
+        return _STORED.validate_json(text)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join(str(part) for part in first["loc"] if part not in ("ok", "failed"))
+        raise ValueError(f"no complete result ({where + ': ' if where else ''}{first['msg']})") from error
+
+
 def read_result(folder: Path) -> Result | Failure | None:
     """Return the result stored in `folder`, or `None` where there is none.
 
@@ -198,15 +212,15 @@ def read_result(folder: Path) -> Result | Failure | None:
     """
     file = folder / RESULT
     try:
-        result = _STORED.validate_json(file.read_bytes())
+        text = file.read_bytes()
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:
         raise ValueError(f"{file} cannot be read ({error.strerror})") from error
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        where = ".".join(str(part) for part in first["loc"] if part not in ("ok", "failed"))
-        raise ValueError(f"{file} is no complete result ({where + ': ' if where else ''}{first['msg']})") from error
+    try:
+        result = parse_result(text)
+    except ValueError as error:
+        raise ValueError(f"{file} is {error}") from error
     if not result.run.is_at(folder):
         raise ValueError(f"{file} is the result of another run, {result.run}")
     return result
