@@ -159,7 +159,7 @@ def load_trained(run: Run, output: Path | None = None) -> nn.Module:
                 f"{run} was made with another source adapter '{name}' than the one in {source.folder(output)}; "
                 f"remove {run.folder(output)} to make it again."
             )
-    method, tasks = get_method(run.method).learner(), run.tasks()
+    method, tasks = get_method(run.method).learner(official=run.settings().official), run.tasks()
     model = load_model(run.encoder)
     method.prepare(model, tasks, run.source_folders(output))
     method.load(model, tasks, run.weights(output))
@@ -172,7 +172,8 @@ def load_trained(run: Run, output: Path | None = None) -> nn.Module:
 def _make(run: Run, folder: Path, sources: dict[str, Path], versions: dict[str, object]) -> Result:
     started = time.perf_counter()
     transformers.utils.logging.set_verbosity_error()
-    method, tasks, budget = get_method(run.method).learner(), run.tasks(), run.settings()
+    tasks, budget = run.tasks(), run.settings()
+    method = get_method(run.method).learner(official=budget.official)
     if torch.cuda.is_available():
         torch.cuda.reset_peak_memory_stats()
     with new_folder(folder) if is_first() else nullcontext() as temporary:
