@@ -74,13 +74,13 @@ def methods(arguments: argparse.Namespace) -> None:
 
 
 def _overrides(settings: list[str]) -> dict[str, object]:
-    overrides = {}
+    overrides, words = {}, {"true": True, "false": False}
     for setting in settings:
         key, _, text = setting.partition("=")
         try:
             overrides[key] = ast.literal_eval(text)
         except (SyntaxError, ValueError):
-            overrides[key] = text
+            overrides[key] = words.get(text.lower(), text)
     return overrides
 
 

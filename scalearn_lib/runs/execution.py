@@ -173,7 +173,7 @@ def load_trained(run: Run, output: Path | None = None) -> nn.Module:
                 f"{run} was made with another source adapter '{name}' than the one in {weights_of(source, output)}; "
                 f"remove {run.folder(output)} to make it again."
             )
-    method, tasks = get_method(run.method).learner(), run.tasks()
+    method, tasks = get_method(run.method).learner(official=run.settings().official), run.tasks()
     model = load_model(run.encoder)
     method.prepare(model, tasks, source_folders(run, output))
     method.load(model, tasks, run.weights(output))
@@ -186,7 +186,8 @@ def load_trained(run: Run, output: Path | None = None) -> nn.Module:
 def _make(run: Run, folder: Path, sources: dict[str, Path], versions: dict[str, object]) -> Result:
     started = time.perf_counter()
     transformers.utils.logging.set_verbosity_error()
-    method, tasks, budget = get_method(run.method).learner(), run.tasks(), run.settings()
+    tasks, budget = run.tasks(), run.settings()
+    method = get_method(run.method).learner(official=budget.official)
     check_precision(budget)
     if torch.cuda.is_available():
         torch.cuda.reset_peak_memory_stats()

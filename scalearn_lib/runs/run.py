@@ -39,6 +39,7 @@ class Run:
         content: fingerprint of a user's own data that the run reads; `None` means as they are now, "" stands for
             published data alone.
 
+    The override `official` brings official sampling along.
     What does not bear on a run is set to its default, so that equal work is one run: the sampling without `k`, the
     source tasks of a single-task method, and its suite, which becomes the one that the task is at home in.
 
@@ -70,6 +71,8 @@ class Run:
             raise unknown("sampling", self.sampling, SAMPLINGS)
         if self.k is None:
             normal["sampling"] = "resampled"
+        elif dict(self.overrides).get("official") is True:
+            normal["sampling"] = "official"
         if method.joint and self.k is not None:
             raise UserError(
                 f"{method.title} trains all tasks at once, which the paper does not do on k examples; leave k out."
@@ -167,8 +170,9 @@ class Run:
         """The stage-1 runs that this run builds on, by source task in the order of the suite.
 
         They are the seed-0 adapters of all source tasks, as a rule the target among them; a k-shot run's own source
-        adapter is trained on the same k examples with the same seed. The method says which stage-1 method makes them,
-        and they have a budget of their own, whatever that of stage 2 (`SOURCE_BUDGET`).
+        adapter is trained on the same k examples with the same seed, or under official sampling with seed 0. The method
+        says which stage-1 method makes them, and they have a budget of their own, whatever that of stage 2
+        (`SOURCE_BUDGET`).
         """
         stage_1 = get_method(self.method).source_method
         if stage_1 is None:
@@ -178,7 +182,13 @@ class Run:
         sources = {name: Run(self.suite, name, stage_1, self.encoder, 0, None, budget) for name in names}
         if self.k is not None and self.task in sources:
             own = sources[self.task]
-            sources[self.task] = replace(own, seed=self.seed, k=self.k, sampling=self.sampling)
+            # The official draw is the same for all seeds, and the official runs had one source of it.
+            seed = 0 if self.sampling == "official" else self.seed
+            sources[self.task] = replace(own, seed=seed, k=self.k, sampling=self.sampling)
+        if self.settings().official:
+            sources = {
+                name: replace(run, overrides={**dict(run.overrides), "official": True}) for name, run in sources.items()
+            }
         return sources
 
     def spec(self) -> dict[str, object]:
