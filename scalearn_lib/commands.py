@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import ast
 import os
-import re
 import sys
 import time
 from pathlib import Path
@@ -105,14 +104,17 @@ def _runs(arguments: argparse.Namespace, tasks: list[str], seeds: list[int]) -> 
     """The runs that a command line names."""
     from .runs import Run, source_tasks_at_hand
     from .tasks import find_adapter, get_suite
+    from .tasks.names import wrong_name
 
     suite, adapters = get_suite(arguments.suite), None
     if tasks == ["all"]:
         tasks = [task.name for task in suite.tasks]
     for word in arguments.adapters:
         name, _, folder = word.partition("=")
-        if not (re.fullmatch(r"[A-Za-z]\w*", name, re.ASCII) and folder):
-            raise UserError(f"--source takes NAME=FOLDER, such as mnli=adapters/mnli, got '{word}'.")
+        reason = wrong_name(name)
+        if reason or not folder:
+            why = f" ({reason})" if reason and folder else ""
+            raise UserError(f"--source takes NAME=FOLDER, such as mnli=adapters/mnli, got '{word}'{why}.")
         adapters = (*(suite.adapters if adapters is None else adapters), find_adapter(name, folder, Path()))
     runs = [
         Run(

@@ -100,7 +100,10 @@ def _check_own(run: Run, folder: Path) -> None:
         if find_adapter(adapter.name, adapter.folder, Path()) != adapter:
             raise UserError(f"{adapter.folder} has changed since {run} was asked for; ask for it again.")
     if run.adapters:
-        check_adapters(get_method(run.method).source_method, run.encoder, run.adapters)
+        check_adapters(run.method, run.encoder, get_task(run.suite, run.task), run.adapters)
+    for task in run.reads():
+        if task.content:
+            task.load()  # a mistake in the last of them is told before the first is trained on
     earlier = [other for other in folder.parent.parent.glob("*@*/seed*") if run.content and run.is_earlier(other)]
     if earlier and is_first():
         say_once(f"The data of {run} have changed: it is made anew, and what was made before stays in {earlier[0]}.")

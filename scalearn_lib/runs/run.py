@@ -123,13 +123,17 @@ class Run:
 
     def content_now(self) -> str:
         """The fingerprint of the user's own data that this run reads, as they are now; "" if it reads none."""
-        method, read = get_method(self.method), {self.task}
-        if method.two_stage or method.joint:
-            read |= set(self.source_tasks or [task.name for task in get_suite(self.suite).tasks])
-        contents = [task.content for task in get_suite(self.suite).tasks if task.name in read and task.content]
+        contents = [task.content for task in self.reads() if task.content]
         if len(contents) < 2:
             return "".join(contents)
         return _short(" ".join(contents))
+
+    def reads(self) -> list[Task]:
+        """The tasks whose rows it depends on: the target, and the sources of its adapters or all that it trains."""
+        method, read = get_method(self.method), {self.task}
+        if method.two_stage or method.joint:
+            read |= set(self.source_tasks or [task.name for task in get_suite(self.suite).tasks])
+        return [task for task in get_suite(self.suite).tasks if task.name in read]
 
     def tasks(self) -> list[Task]:
         """What is trained: the target task, or for a joint method all its tasks."""
