@@ -15,13 +15,22 @@ from ..runs.reference import reference_results
 from ..runs.result import RESULT, Result, read_result
 from ..tasks import is_known_suite
 
-SAME = ("transfer_parameters", "trainable_parameters", "device", "threads", "steps", "selected_step", "source_data")
+SAME = (
+    "transfer_parameters",
+    "trainable_parameters",
+    "device",
+    "threads",
+    "steps",
+    "selected_step",
+    "method_code",
+    "source_data",
+)
 """Columns that are fields of a result."""
 
 COLUMNS = (
     "suite task method encoder seed k budget overrides sampling source_tasks adapters outdated metric "
     "transfer_parameters trainable_parameters score validation seconds train_seconds device threads steps "
-    "selected_step batch_size code data source_data folder"
+    "selected_step batch_size precision code method_code data source_data folder"
 ).split()
 
 
@@ -30,12 +39,11 @@ def load_results(output: Path, **where: object) -> pd.DataFrame:
 
     Columns: the run's fields (`suite`, `task`, `method`, `encoder`, `seed`, `k`, `budget`, `overrides` as JSON,
     `sampling`, `source_tasks` as names with blanks between, empty for all of the suite, `adapters` as names and
-    fingerprints), `outdated` (whether a user's data were others than now), `metric`, `score` (the primary
-    metric on test), `validation`, `transfer_parameters`, `trainable_parameters`, `seconds` (`train_seconds` of them
-    training), `device`, `threads`, `steps` (the best state's is
-    `selected_step`), `batch_size`, `code`, `data` and `source_data` (fingerprints of what it was
-    made from, the last of the data of its source adapters), `folder`. Failed and damaged results stay out; damaged
-    ones are named once.
+    fingerprints), `outdated` (whether a user's data or the budget's settings were others than now), `metric`, `score`
+    (the primary metric on test), `validation`, `transfer_parameters`, `trainable_parameters`, `seconds`
+    (`train_seconds` of them training), `device`, `threads`, `steps` (the best state's is `selected_step`), `batch_size`, `precision`, `code`, `method_code`, `data` and `source_data` (fingerprints of
+    what it was made from, the last of the data of its source adapters), `folder`. Failed and damaged results stay out;
+    damaged ones are named once.
 
     Args:
         output: the folder that runs were executed into.
@@ -101,9 +109,10 @@ def _row(result: Result) -> dict[str, object]:
     run = result.run
     row = {**asdict(run), "overrides": json.dumps(dict(run.overrides), sort_keys=True)}
     row |= {"adapters": " ".join(f"{adapter.name}@{adapter.sha256}" for adapter in run.adapters)}
-    row |= {"outdated": run.content != run.content_now()}
+    row |= {"outdated": run.content != run.content_now() or result.settings != run.settings()}
     row |= {"source_tasks": " ".join(run.source_tasks or ()), "code": result.code_label, "data": result.data}
     row |= {key: getattr(result, key) for key in SAME}
     row |= {"seconds": result.seconds["total"], "train_seconds": result.seconds["train"]}
-    row |= {"batch_size": result.settings.batch_size, "metric": result.metric, "score": result.score}
+    row |= {key: getattr(result.settings, key) for key in ("batch_size", "precision")}
+    row |= {"metric": result.metric, "score": result.score}
     return row | {"validation": result.validation[result.metric]}

@@ -4,47 +4,34 @@ from __future__ import annotations
 
 import gc
 import logging
-import resource
 import sys
-import time
 from collections.abc import Iterable
 from contextlib import nullcontext
-from dataclasses import asdict
 from pathlib import Path
 
 import torch
-import transformers
-from datasets import DatasetDict
 from torch import nn
 from tqdm.auto import tqdm
 
 from ..errors import UserError, say_once
-from ..methods import check_adapters, get_method, trainable_parameters, transfer_parameters
+from ..methods import check_adapters, get_method
 from ..paths import output_dir, reference_dir
 from ..tasks import find_adapter, get_task
 from ..tasks.encoders import load_model
-from ..training.joint import train_jointly
-from ..training.parallel import agreed, is_first, processes
-from ..training.searched import search_and_train
-from ..training.single import Diverged, check_precision, train
-from .data import data_version_of, splits_of, tokenizer_of
+from ..training.parallel import agreed, is_first
 from .locks import sole_maker
+from .making import make
 from .reference import Need, reference_result
 from .result import (
     Failure,
     Result,
-    Scores,
     check_encoder,
     check_files,
-    checksums,
     fingerprint,
-    new_folder,
     read_result,
     source_versions,
-    write_result,
 )
-from .run import WEIGHTS, Run, RunFailed
-from .versions import code_version, provenance
+from .run import Run, RunFailed
 
 # adapters tells of every head and block that is overwritten and of every activation; runs do both all the time.
 logging.getLogger("adapters").setLevel(logging.ERROR)
@@ -71,7 +58,7 @@ def execute(run: Run, output: Path | None = None, need: Need = "scores") -> Resu
         with sole_maker(folder) if is_first() else nullcontext():
             result = agreed(lambda: _stored(run, folder, say=True))  # another process may have made it meanwhile
             if result is None:
-                result = _make(run, folder, source_folders(run, output), source_versions(made))
+                result = make(run, folder, source_folders(run, output), source_versions(made))
     return result.of_task(run.task)
 
 
@@ -110,7 +97,7 @@ def _check_own(run: Run, folder: Path) -> None:
 
 
 def _stored(run: Run, folder: Path, say: bool = False) -> Result | None:
-    """The complete result in a folder, or `None`; `say` tells of damage.
+    """The complete result in a folder, or `None`; `say` tells of damage, or that its budget is no longer what it was.
 
     Raises:
         UserError: it is the result of another encoder, whose name gives the same folder.
@@ -120,6 +107,8 @@ def _stored(run: Run, folder: Path, say: bool = False) -> Result | None:
         if result is None or isinstance(result, Failure):
             return None
         check_files(folder, result)
+        if result.settings != run.settings():
+            raise ValueError(f"{folder} was made when the budget '{run.budget}' had other settings")
     except ValueError as damage:
         if say:
             tqdm.write(f"Made again: {damage}.", file=sys.stderr)
@@ -182,66 +171,3 @@ def load_trained(run: Run, output: Path | None = None) -> nn.Module:
     method.load(model, tasks, run.weights(output))
     method.activate(model, get_task(run.suite, run.task))
     return model.eval()
-
-
-@torch.inference_mode(False)
-@torch.enable_grad()  # whoever asks for a result within `torch.no_grad()` may be the first to ask
-def _make(run: Run, folder: Path, sources: dict[str, Path], versions: dict[str, object]) -> Result:
-    started = time.perf_counter()
-    transformers.utils.logging.set_verbosity_error()
-    tasks, budget = run.tasks(), run.settings()
-    method = get_method(run.method).learner(official=budget.official)
-    check_precision(budget)
-    if torch.cuda.is_available():
-        torch.cuda.reset_peak_memory_stats()
-    with new_folder(folder) if is_first() else nullcontext() as temporary:
-        data, drawn = zip(*(splits_of(run, task) for task in tasks), strict=True)
-        transformers.set_seed(run.seed)
-        model = load_model(run.encoder)
-        method.prepare(model, tasks, sources)
-        about = provenance() | versions | {"code": code_version(), "settings": budget, "few_shot": drawn[0]}
-        about |= {
-            "transfer_parameters": transfer_parameters(model),
-            "trainable_parameters": trainable_parameters(model),
-        }
-        about |= {"device": torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu"}
-        about |= {"threads": torch.get_num_threads(), "processes": processes()}
-        read = [
-            {"sizes": _sizes(rows), "data": data_version_of(t, run.encoder)}
-            for t, rows in zip(tasks, data, strict=True)
-        ]
-        try:
-            common = (tokenizer_of(run.encoder), budget, run.seed, str(run))
-            if method.joint:
-                by_name = {task.name: splits for task, splits in zip(tasks, data, strict=True)}
-                outcome, by_task = train_jointly(model, method, tasks, by_name, *common)
-                scores = zip(by_task.items(), read, strict=True)
-                about |= {"metric": "mean_metric", "tasks": {name: Scores(**s, **r) for (name, s), r in scores}}
-            else:
-                learn = search_and_train if method.searched else train
-                outcome = learn(model, method, tasks[0], data[0], *common)
-                about |= {"metric": tasks[0].metric}
-        except Diverged as error:
-            result = Failure(run=run, error=str(error), code=code_version())
-        else:
-            if is_first():
-                method.save(model, tasks, temporary / WEIGHTS)
-            about |= read[0] | asdict(outcome) | {"peak_memory_mib": _peak_memory()}
-            about["seconds"] |= {"total": round(time.perf_counter() - started, 3)}
-            result = Result(run=run, files=checksums(temporary / WEIGHTS) if is_first() else {}, **about)
-        if is_first():
-            write_result(temporary, result)
-    if isinstance(result, Failure):
-        raise RunFailed(f"{run} failed: {result.error}; see {folder}, and try a smaller learning rate.")
-    return agreed(lambda: read_result(folder))
-
-
-def _sizes(splits: DatasetDict) -> dict[str, int]:
-    return {split: len(rows) for split, rows in splits.items()}
-
-
-def _peak_memory() -> float:
-    """Peak MiB of the GPU during this run, or on the CPU of this process so far."""
-    if torch.cuda.is_available():
-        return round(torch.cuda.max_memory_allocated() / 2**20, 1)
-    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1)

@@ -41,6 +41,8 @@ def reference_result(run: Run, need: Need = "scores") -> Result | None:
         result = _archived(reference, run.suite).get(_key(run))
     elif result is not None and need == "weights" and set(result.files) != set(checksums(run.weights(reference))):
         result = None
+    if result is not None and result.settings != run.settings():
+        return None  # the budget is no longer what it was
     if result is not None:
         say_once(f"Some results are those of the reference study in {os.path.relpath(reference)}, and not made again.")
     return result

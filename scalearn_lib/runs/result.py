@@ -94,6 +94,7 @@ class Result(Scores):
         peak_memory_mib: of the GPU during this run, or of the process so far.
         versions, commit, changed: packages, the repository's commit, and whether files differed from it.
         code: fingerprint of the sources that bear on numbers (see `versions.code_version`).
+        method_code: the same of the method (see `versions.method_version`).
         source_code, source_data, source_weights: versions of the source adapters' code, and fingerprints of their data
             and of their weights by task.
         device, threads, processes: what it ran on.
@@ -117,6 +118,7 @@ class Result(Scores):
     commit: str | None
     changed: bool
     code: str
+    method_code: str = ""
     source_code: list[str] = []
     source_data: str | None = None
     source_weights: dict[str, str] = {}
@@ -145,6 +147,7 @@ class Failure(Stored):
     status: Literal["failed"] = "failed"
     error: str
     code: str
+    method_code: str = ""
     files: dict[str, str] = {}
 
 
