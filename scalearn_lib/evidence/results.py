@@ -41,9 +41,10 @@ def load_results(output: Path, **where: object) -> pd.DataFrame:
     `sampling`, `source_tasks` as names with blanks between, empty for all of the suite, `adapters` as names and
     fingerprints), `outdated` (whether a user's data or the budget's settings were others than now), `metric`, `score`
     (the primary metric on test), `validation`, `transfer_parameters`, `trainable_parameters`, `seconds`
-    (`train_seconds` of them training), `device`, `threads`, `steps` (the best state's is `selected_step`), `batch_size`, `precision`, `code`, `method_code`, `data` and `source_data` (fingerprints of
-    what it was made from, the last of the data of its source adapters), `folder`. Failed and damaged results stay out;
-    damaged ones are named once.
+    (`train_seconds` of them training), `device`, `threads`, `steps` (the best state's is `selected_step`),
+    `batch_size`, `precision`, `code`, `method_code`, `data` and `source_data` (fingerprints of what it was made from,
+    the last of the data of its source adapters), `folder`. Failed and damaged results stay out; damaged ones are named
+    once.
 
     Args:
         output: the folder that runs were executed into.
