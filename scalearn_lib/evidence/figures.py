@@ -69,16 +69,19 @@ def source_scores(scores: pd.DataFrame, title: str) -> Figure:
 
 
 def loss_curves(curves: pd.DataFrame, title: str) -> Figure:
-    """Training loss over the steps, relative to the first one logged so that tasks share an axis.
+    """Validation loss over the steps, relative to the first one so that tasks share an axis; the lowest is ringed.
 
     Args:
         curves: columns `task`, `step`, `loss`.
     """
     relative = curves["loss"] / curves.groupby("task")["loss"].transform("first")
-    figure, axes = plt.subplots(figsize=(7.5, 4))
+    figure, axes = plt.subplots(figsize=(7.5, 4.4))
     data = curves.assign(relative=relative)
-    sns.lineplot(data, x="step", y="relative", hue="task", style="task", markers=True, dashes=False, ax=axes)
-    axes.set(title=title, xlabel="training step", ylabel="training loss / first logged")
+    style = {"markers": True, "dashes": False, "palette": sns.color_palette("colorblind", data["task"].nunique())}
+    sns.lineplot(data, x="step", y="relative", hue="task", style="task", ax=axes, **style)
+    lowest = data.loc[data.groupby("task")["relative"].idxmin()]
+    axes.plot(lowest["step"], lowest["relative"], "o", ms=13, mfc="none", mec="black", label="kept")
+    axes.set(title=title, xlabel="training step", ylabel="validation loss / first logged")
     axes.legend(title="", fontsize="small", loc="center left", bbox_to_anchor=(1, 0.5))
     return figure
 

@@ -95,13 +95,13 @@ def titled(frame: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def training_losses(results: Iterable[Result]) -> pd.DataFrame:
-    """Return each training loss that results logged: `task`, `method` (title), `seed`, `step`, `loss`."""
+def validation_losses(results: Iterable[Result]) -> pd.DataFrame:
+    """Return each validation loss that results logged: `task`, `method` (title), `seed`, `step`, `loss`."""
     rows = [
-        (result.run.task, get_method(result.run.method).title, result.run.seed, entry["step"], entry["loss"])
+        (result.run.task, get_method(result.run.method).title, result.run.seed, entry["step"], entry["eval_loss"])
         for result in results
         for entry in result.history
-        if "loss" in entry
+        if "eval_loss" in entry
     ]
     return pd.DataFrame(rows, columns="task method seed step loss".split())
 

@@ -117,11 +117,15 @@ def _stored(run: Run, folder: Path, say: bool = False) -> Result | None:
     return result
 
 
-def execute_all(runs: Iterable[Run], output: Path | None = None) -> list[Result]:
+def execute_all(runs: Iterable[Run], output: Path | None = None, need: Need = "scores") -> list[Result]:
     """Execute many runs, with a progress bar over all of them; failed runs are reported and left out.
 
     Source adapters come first, so that the bar counts every run once. Stored results of another version of the code
     are kept; where versions differ, a line says so.
+
+    Args:
+        runs, output: what to do, and where results lie.
+        need: what has to be there of each run (see `execute`).
     """
     wanted = list(dict.fromkeys(runs))
     every = list(dict.fromkeys([source for run in wanted for source in run.sources().values()] + wanted))
@@ -135,7 +139,7 @@ def execute_all(runs: Iterable[Run], output: Path | None = None) -> list[Result]
                 tqdm.write(f"{run} is left out: {lacking[0]} failed, on which it builds.", file=sys.stderr)
                 continue
             try:
-                results[run] = execute(run, output)
+                results[run] = execute(run, output, need if run in wanted else "scores")
             except RunFailed as error:
                 tqdm.write(str(error), file=sys.stderr)
     finally:

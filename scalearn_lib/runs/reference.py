@@ -83,6 +83,7 @@ def keep(runs: Iterable[Run], output: Path, reference: Path) -> list[str]:
         file = _archive(reference, suite)
         _archived.cache_clear()
         every = dict(sorted((_archived(reference, suite) | results).items()))
+        file.parent.mkdir(parents=True, exist_ok=True)
         temporary = file.with_suffix(".tmp")
         text = "\n".join(result.model_dump_json() for result in every.values()) + "\n"
         temporary.write_bytes(lzma.compress(text.encode(), preset=9))
