@@ -16,7 +16,7 @@ from ..evidence import load_results
 from ..methods import get_method
 from ..paths import output_dir
 from ..probing.probes import probe, probing_data
-from ..runs import Run, execute, execute_all, load_trained
+from ..runs import Run, execute, load_trained, weights_of
 from ..tasks import get_task
 
 GRID = (0.0, 0.1, 0.3, 0.5, 0.7, 0.9, 1.0)
@@ -38,8 +38,9 @@ SETS = {
 def store_scaling(folder: Path, output: Path) -> None:
     """Probe the pair of assignment 2 at every pair of the grid and write `pairs.csv`: a row per pair and head."""
     runs = [Run("offline", task, "adapter") for task in PAIR]
-    execute_all(runs, output)
-    sources = {run.task: run.weights(output) for run in runs}
+    for run in runs:
+        execute(run, output, "adapter")
+    sources = {run.task: weights_of(run, output) for run in runs}
     data = probing_data("offline", PAIR[0], "minilm", "quick")
     pairs = probe(get_task("offline", PAIR[0]), data, "minilm", sources, list(itertools.product(GRID, GRID)), range(5))
     _write(pairs[[*PAIR, "seed", "score"]].round(4), folder / "pairs.csv")

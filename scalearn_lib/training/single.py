@@ -24,6 +24,7 @@ from transformers import (
     TrainingArguments,
 )
 
+from ..errors import UserError
 from ..methods import Learner
 from ..tasks import Task
 from ..tasks.encoding import EVALUATION_BATCH, collator
@@ -196,6 +197,15 @@ def train(
     )
 
 
+def check_precision(budget: Budget) -> None:
+    """Raise `UserError` if a budget's precision needs a GPU and there is none."""
+    if budget.precision == "fp16" and not torch.cuda.is_available():
+        raise UserError(
+            "The precision fp16, which the paper's runs had, needs a GPU; take --set precision=bf16 or --set "
+            "precision=float32 here."
+        )
+
+
 def training_arguments(
     folder: str, budget: Budget, steps: int, per_epoch: int, seed: int, keep: KeepBest, title: str = ""
 ) -> TrainingArguments:
@@ -230,7 +240,9 @@ def training_arguments(
         label_names=["labels"],
         weight_decay=budget.weight_decay,
         warmup_ratio=budget.warmup_ratio,
-        fp16=torch.cuda.is_available(),
+        fp16=budget.precision == "fp16",
+        bf16=budget.precision == "bf16",
+        use_cpu=not torch.cuda.is_available(),
         dataloader_pin_memory=torch.cuda.is_available(),
     )
     # One run per GPU: Trainer would copy the model to all that are visible, and take a batch for each.

@@ -15,7 +15,7 @@ from scalearn_lib.probing.probes import execute_probe, probe, probing_data
 from scalearn_lib.probing.store import read_pairs
 from scalearn_lib.runs import Run
 from scalearn_lib.tasks import get_task
-from scalearn_lib.training.budget import BUDGETS, make_budget
+from scalearn_lib.training.budget import BUDGETS, SOURCE_BUDGET, make_budget
 
 from ..tasks.mirror import write_mirror
 
@@ -93,12 +93,13 @@ def test_heads_go_on_adapters_of_their_seed_in_the_papers_budget(
     assert all((run.task, run.seed) == place for place, run in wanted.sources().items())
     short = {"max_steps": 2, "eval_steps": 2, "max_train": 16, "max_validation": 8, "max_test": 8}
     monkeypatch.setitem(ROWS, budget, (16, 8, 16))
-    monkeypatch.setattr(
-        Run,
-        "settings",
-        lambda run: make_budget("smoke", get_method("adapter"), get_task(run.suite, run.task), None, short),
-    )
+    few = make_budget("smoke", get_method("adapter"), get_task("toy", "toy_topic"), None, short)
+    monkeypatch.setattr(Run, "settings", lambda run: few)
     table = read_pairs(execute_probe(wanted, tmp_path))
     assert len(table) == 4 * 2 and set(table["seed"]) == {0, 3} and wanted.is_stored(tmp_path)
-    made = {path.name for path in (tmp_path / "toy/tiny" / budget / "adapter/toy_topic").iterdir() if path.is_dir()}
+    made = {
+        path.name
+        for path in (tmp_path / "toy/tiny" / SOURCE_BUDGET[budget] / "adapter/toy_topic").iterdir()
+        if path.is_dir()
+    }
     assert made == {f"seed{seed}" for seed in adapters}
