@@ -32,6 +32,9 @@ ROWS = {
 class Probe:
     """All pairs of strengths of the target's own adapter and a partner's, as in notebook 01.
 
+    In the budget `paper` a head goes on adapters of its own seed, as in the paper's runs, so that scores vary with
+    both; elsewhere all heads share the adapters of seed 0, which is a fifth of the training and of the encoding.
+
     Args:
         suite, target, partner, encoder, budget: names.
         grid: the strengths of each of the two.
@@ -46,10 +49,15 @@ class Probe:
     grid: tuple[float, ...] = GRID
     heads: tuple[int, ...] = HEADS
 
-    def sources(self) -> dict[str, Run]:
-        """The two source adapters' runs, the target's own first."""
+    def heads_by_adapters(self) -> dict[int, tuple[int, ...]]:
+        """The seeds of the heads that go on the adapters of a seed, by that seed."""
+        return {head: (head,) for head in self.heads} if self.budget == "paper" else {0: self.heads}
+
+    def sources(self) -> dict[tuple[str, int], Run]:
+        """The runs of the source adapters by task and seed, the target's own first."""
         return {
-            name: Run(self.suite, name, "adapter", self.encoder, budget=SOURCE_BUDGET[self.budget])
+            (name, seed): Run(self.suite, name, "adapter", self.encoder, seed, budget=SOURCE_BUDGET[self.budget])
+            for seed in self.heads_by_adapters()
             for name in (self.target, self.partner)
         }
 

@@ -84,9 +84,12 @@ def execute_probe(wanted: Probe, output: Path) -> Path:
     with sole_maker(file):
         if not wanted.is_stored(output):
             data = probing_data(wanted.suite, wanted.target, wanted.encoder, wanted.budget)
-            folders = {name: weights_of(run, output) for name, run in wanted.sources().items()}
             settings = list(product(wanted.grid, repeat=2))
             target = get_task(wanted.suite, wanted.target)
-            scores = probe(target, data, wanted.encoder, folders, settings, wanted.heads)
-            store_pairs(scores, made, output, wanted.suite, wanted.encoder, wanted.budget)
+            for seed, heads in wanted.heads_by_adapters().items():
+                runs = {name: run for (name, of), run in wanted.sources().items() if of == seed}
+                folders = {name: weights_of(run, output) for name, run in runs.items()}
+                scores = probe(target, data, wanted.encoder, folders, settings, heads)
+                results = {name: made[name, seed] for name in runs}
+                store_pairs(scores, results, output, wanted.suite, wanted.encoder, wanted.budget)
     return file
