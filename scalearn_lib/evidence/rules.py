@@ -83,7 +83,9 @@ def never_below(samples: Sequence[Sample], margin: float, now: float) -> tuple[W
         max(doubts),
         min(1.0, len(effects) * min(effect.p_below(-margin) for effect in effects)),
         ("", "a larger loss is shown"),
-        lambda level: number_needed(of_doubt, of_doubt.value + margin, now, level),
+        lambda level: number_needed(
+            of_doubt, of_doubt.value + margin, now, level if of_doubt.value > -margin else level / len(effects)
+        ),
     )
     return test, worst
 

@@ -107,7 +107,7 @@ def _case(claim: Claim, results: pd.DataFrame, pairs: pd.DataFrame) -> _Case:
     if claim.about == "heads":
         return _of_parameters(claim, results)
     samples = samples_of(results, claim.method, claim.other, paired=claim.k is not None)
-    return _of_runs(claim, samples, _mixed(results["version"]))
+    return _of_runs(claim, samples, mixed(results["version"]))
 
 
 def _verdict(claim: Claim, effect: Effect | None = None, /, **more: object) -> Verdict:
@@ -162,7 +162,7 @@ def _of_gains(claim: Claim, pairs: pd.DataFrame) -> _Case:
         return _Case(_verdict(claim, note=_too_few(pairs, len(by_target))))
     effect = over_units(by_target.to_numpy())
     test = above(effect, claim.bound, len(by_target))
-    notes = _mixed(pairs["code"]) + (["targets do not differ"] if effect.error == 0 else [])
+    notes = mixed(made_by(pairs)) + (["targets do not differ"] if effect.error == 0 else [])
     return _Case(_verdict(claim, effect, tasks=len(by_target)), test, notes)
 
 
@@ -177,7 +177,7 @@ def _of_share(claim: Claim, pairs: pd.DataFrame) -> _Case:
     test = below_chance(*shuffled_shares(weights, marked), share, chance)
     ends = {"low": 100 * low, "high": 100 * high, "unit": "% of cases"}
     ends |= {"wide_low": 100 * low, "wide_high": 100 * high}
-    notes = [f"{chance:.0%} by chance", *_mixed(pairs["code"])]
+    notes = [f"{chance:.0%} by chance", *mixed(made_by(pairs))]
     return _Case(_verdict(claim, effect=100 * share, tasks=len(shares), **ends), test, notes)
 
 
@@ -187,7 +187,13 @@ def _too_few(pairs: pd.DataFrame, targets: int) -> str:
     return "needs two targets" if targets else "stored probes lack validation scores or settings: probe again"
 
 
-def _mixed(made_by: pd.Series) -> list[str]:
-    """What the results were made from, where they were not all made from the same."""
-    several = sorted(made_by.unique())
+def made_by(pairs: pd.DataFrame) -> pd.Series:
+    """What each probe was made by, and from which data where those of a target and partner differ."""
+    several = pairs.groupby(["target", "partner"])["data"].transform("nunique") > 1
+    return pairs["code"] + (" data " + pairs["data"]).where(several, "")
+
+
+def mixed(versions: pd.Series) -> list[str]:
+    """A line with the versions that results were made from, if there are several."""
+    several = sorted(versions.unique())
     return [f"mixes versions: {', '.join(several)}"] if len(several) > 1 else []
