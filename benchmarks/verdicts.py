@@ -154,7 +154,7 @@ def probes(generator, repeats: int, targets: int, curve: float) -> dict:
                 noise = (shared + generator.normal(size=shared.shape)) / np.sqrt(2)
                 validation, score = (50 + surface + noise) / 100
                 columns = {"omega_target": own, "omega_partner": other, "validation": validation, "score": score}
-                frames.append(pd.DataFrame({"target": str(target), "partner": str(partner), "seed": 0, **columns}))
+                frames.append(pd.DataFrame({"target": target, "partner": partner, **columns}))
         pairs = pd.concat(frames)
         for about in ("omega", "pair", "free"):
             test = above(over_units(gains(pairs, about).to_numpy()), 0.5, targets)
@@ -197,12 +197,13 @@ def simulate(repeats: int, seed: int = 0) -> dict[str, list[dict]]:
         ],
         "probes": [(probes, targets, curve) for targets, curve in product((4, 9), (0.0, 5.0, 50.0))],
     }
-    of_part = {"probes": repeats // 4, "family": repeats // 2}
-    bar = tqdm(total=sum(map(len, jobs.values())), leave=False, disable=None)
+    of_part = {"probes": repeats // 6, "family": repeats // 2}
+    bar = tqdm(total=sum(map(len, jobs.values())), leave=False, mininterval=5)
     found: dict[str, list[dict]] = {}
     for part, settings in jobs.items():
         for make, *setting in settings:
             found.setdefault(part, []).append(make(generator, max(1, of_part.get(part, repeats)), *setting))
+            bar.set_postfix_str(part, refresh=False)
             bar.update()
     return found
 
