@@ -26,6 +26,9 @@ MOST_SEEDS = 100
 REPLICATES = 1000
 """Bootstrap replicates, of which only the standard deviation is used: it is then right to two percent."""
 
+ROUNDING = 1e-9
+"""An error (in points) that scores have by their last digits."""
+
 Sample = tuple[np.ndarray, ...]
 
 
@@ -75,7 +78,8 @@ def effect_of(samples: Sequence[Sample], joint: bool = False, replicates: int = 
     parts = [(array.var(ddof=1) / len(array), len(array) - 1) for array in arrays]
     variance = sum(part for part, _ in parts)
     value, error = _mean_difference(samples), float(np.sqrt(variance)) / len(samples)
-    degrees = variance**2 / sum(part**2 / free for part, free in parts) if variance > 0 else np.nan
+    error = error if error > ROUNDING else 0.0
+    degrees = variance**2 / sum(part**2 / free for part, free in parts) if error > 0 else np.nan
     half = float(stdtrit(degrees, 1 - ALPHA)) * error if error > 0 else 0.0
     wide = over_tasks(samples, joint, replicates) if replicates and len(samples) > 1 else (np.nan, np.nan)
     return Effect(value, error, degrees, value - half, value + half, *wide, improvement(samples))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from itertools import product
 from pathlib import Path
 
@@ -12,6 +13,8 @@ from scalearn_lib.errors import UserError
 from scalearn_lib.evidence import counted, findings_page
 from tests.stored import store
 
+ROOT = Path(__file__).parents[2]
+PAGE = ROOT / "docs" / "findings.md"
 SMALL = ["--encoder", "tiny", "--budget", "smoke"]
 
 
@@ -65,3 +68,9 @@ def test_the_commands(output: Path, capsys: pytest.CaptureFixture) -> None:
 def test_counted() -> None:
     verdicts = ["holds", "undecided", "undecided"]
     assert counted(verdicts) == "1 holds, 0 do not hold, 2 are undecided, 0 were not run"
+
+
+@pytest.mark.skipif(not PAGE.exists(), reason="written once the reference study has results")
+def test_the_page_in_docs_is_what_the_stored_results_say() -> None:
+    encoder, budget = re.search(r"`scalearn findings --encoder (\S+) --budget (\S+)`", PAGE.read_text()).groups()
+    assert PAGE.read_text() == findings_page(ROOT / "outputs" / "reference", encoder, budget)

@@ -56,6 +56,8 @@ def test_without_variance_there_is_a_point_and_no_test() -> None:
     assert (effect.low, effect.value, effect.high) == (1.0, 1.0, 1.0)
     assert effect.p_above(0) == effect.p_below(0) == 1.0
     assert number_needed(effect, 1.0, 2, ALPHA) is None
+    rounded = effect_of([(100 * (np.array([0.7, 0.8, 1.1]) - np.array([0.6, 0.7, 1.0])),)])
+    assert rounded.error == 0 and rounded.value == pytest.approx(10)
 
 
 def test_one_task_without_variance_among_others_is_no_harm() -> None:
