@@ -108,7 +108,10 @@ def over_tasks(samples: Sequence[Sample], joint: bool = False, replicates: int =
 
 
 def bootstrapped(samples: Sequence[Sample], joint: bool = False, replicates: int = REPLICATES) -> np.ndarray:
-    """Return mean differences of the hierarchical bootstrap: tasks are drawn with replacement, and seeds in each."""
+    """Return mean differences of the hierarchical bootstrap: tasks are drawn with replacement, and seeds in each.
+
+    By hand, because `scipy.stats.bootstrap` draws on one level only.
+    """
     generator, count = np.random.default_rng(0), len(samples)
     draws = np.zeros((count, replicates, count))  # of each task, for each place in each replicate
     for number, sample in enumerate(samples):

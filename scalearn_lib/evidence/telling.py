@@ -90,5 +90,5 @@ def _figures(row: pd.Series) -> str:
         parts.append(f"better in {100 * row['improvement']:.0f} % of runs")
     parts.append(size(row))
     if row["needed"]:
-        parts.append(f"about {row['needed']} would decide it")
+        parts.append(f"{'' if row['needed'].startswith('more') else 'about '}{row['needed']} would decide it")
     return "; ".join(parts)

@@ -14,7 +14,7 @@ from .equal_budgets import RATES, at_chosen_rates
 from .rules import FAILS, HOLDS, NOT_RUN, UNDECIDED, Weighed, above, below_chance, decide, never_below, within
 from .samples import Samples, samples_of, trained_parameters
 from .scaling import gains, sums_to_one
-from .statistics import Effect, effect_of, over_units, share_interval, shuffled_shares
+from .statistics import MOST_SEEDS, Effect, effect_of, over_units, share_interval, shuffled_shares
 from .tables import suite_results, versions, with_source_tasks
 
 
@@ -33,7 +33,7 @@ class Verdict:
         seeds: how many each method has on a task, such as "3" or "3-5".
         tasks: how many tasks, or targets.
         p: Holm's adjusted p-value of the verdict; where undecided, of the one that is nearer.
-        needed: estimate of the seeds per task that would decide what is undecided, such as "8", or ">100".
+        needed: estimate of the seeds per task that would decide what is undecided, such as "8 seeds".
         note: why, in a few words; tasks left out; versions of code and data, if several.
     """
 
@@ -85,7 +85,7 @@ def claims(output: Path, suite: str, encoder: str, budget: str, source_tasks: st
         tested = [number for number, case in enumerate(found) if case.verdict.family == family and case.test]
         for number, decision in zip(tested, decide([found[number].test for number in tested]), strict=True):
             unit = "targets" if rows[number].seeds == "" else "seeds"
-            needed = "" if decision.verdict != UNDECIDED else f"{decision.needed or '>100'} {unit}"
+            needed = "" if decision.verdict != UNDECIDED else f"{decision.needed or f'more than {MOST_SEEDS}'} {unit}"
             note = "; ".join(text for text in (decision.why, *found[number].notes) if text)
             decided = {"verdict": decision.verdict, "p": decision.p, "needed": needed, "note": note}
             rows[number] = replace(rows[number], **decided)
