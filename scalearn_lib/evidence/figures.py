@@ -128,8 +128,9 @@ def omega_heatmap(omega: xr.DataArray, title: str) -> Figure:
     mean = omega.mean("hidden").transpose("layer", "source").to_pandas()
     figure, axes = plt.subplots(figsize=(max(5, 0.75 * mean.shape[1] + 2), 0.45 * mean.shape[0] + 1.6))
     center = 2 / mean.shape[1]
-    label = {"label": "mean ω (white: 2/T)"}
-    sns.heatmap(mean, annot=True, fmt=".2f", cmap="vlag", center=center, cbar_kws=label, ax=axes, annot_kws={"size": 8})
+    style = {"cmap": "vlag", "center": center, "cbar_kws": {"label": "mean ω (white: 2/T)"}, "annot_kws": {"size": 8}}
+    digits = 2 if np.nanmax(mean) - np.nanmin(mean) > 0.1 else 3  # so that what differs in colour differs in print
+    sns.heatmap(mean, annot=True, fmt=f".{digits}f", ax=axes, **style)
     axes.set(title=title, xlabel="source adapter", ylabel="layer")
     axes.tick_params(axis="y", rotation=0)
     axes.tick_params(axis="x", rotation=30)
