@@ -283,7 +283,7 @@ def costs(arguments: argparse.Namespace) -> None:
 
 
 def demo(arguments: argparse.Namespace) -> None:
-    from .evidence import table
+    from .evidence import claims, counted, table
     from .notebook import execute_notebook, notebook_runs
     from .runs import execute_all
 
@@ -299,7 +299,11 @@ def demo(arguments: argparse.Namespace) -> None:
         print(f"[{number}/{len(notebooks)}] {notebook.stem}", flush=True)
         seconds = execute_notebook(notebook, executed, {"OUTPUT": str(output)})
         print(f"      {f'{seconds:.0f} s' if seconds else 'already executed'}: {executed}", flush=True)
-    print("\nTest scores on the offline suite, budget quick:\n")
-    _show(table(output, "offline", "minilm", "quick"))
+    print("\nTest scores x 100 from 32 examples of the target, made here in the budget quick:\n")
+    _show(table(output, "offline", "minilm", "quick", 32))
+    verdicts = claims(output, "offline", "minilm", "converged")
+    print("\nThe reference study (notebook 05, scalearn claims offline):\n")
+    for family, asked in verdicts.groupby("family", sort=False):
+        print(f"  of {family}, {counted(asked['verdict'])}")
     print(f"\nExecuted notebooks: {output / 'notebooks'}\nFigures:            {output / 'figures'}")
     print(f"Wall time:          {time.perf_counter() - started:.0f} s")
