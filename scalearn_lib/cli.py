@@ -104,11 +104,15 @@ def _parser() -> argparse.ArgumentParser:
 
     claims = add.add_parser("claims", help="a verdict on each of the paper's claims, from the results that there are")
     claims.add_argument("suite")
-    claims.add_argument("--encoder", default="minilm", help="encoder of the results (default: minilm)")
-    claims.add_argument("--budget", default="quick", help="budget of the results (default: quick)")
-    claims.add_argument("--output", type=Path, default=None, help="folder of results (default: outputs/)")
-    _no_reference(claims)
     claims.set_defaults(command=commands.claims)
+
+    findings = add.add_parser("findings", help="the verdicts of all suites as a page of Markdown: docs/findings.md")
+    findings.set_defaults(command=commands.findings)
+    for parser_ in (claims, findings):
+        parser_.add_argument("--encoder", default="minilm", help="encoder of the results (default: minilm)")
+        parser_.add_argument("--budget", default="converged", help="budget of the results (default: converged)")
+        parser_.add_argument("--output", type=Path, default=None, help="folder of results (default: outputs/)")
+        _no_reference(parser_)
 
     grid = add.add_parser("grid", help="make everything that a study file asks for, as batch jobs")
     grid.add_argument("--dry-run", action="store_true", help="only say which jobs there are and what they may take")

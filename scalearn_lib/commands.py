@@ -209,18 +209,19 @@ def table(arguments: argparse.Namespace) -> None:
 
 
 def claims(arguments: argparse.Namespace) -> None:
-    from .evidence import claims, source_tasks_compared, suite_results
+    from .evidence import claims, lines, source_tasks_compared, suite_results
     from .tasks import get_suite
 
     where = (arguments.output or output_dir(), get_suite(arguments.suite).name)
     results = suite_results(*where, encoder=arguments.encoder, budget=arguments.budget)
     sources = source_tasks_compared(results)
-    for row in claims(*where, arguments.encoder, arguments.budget, sources).itertuples():
-        print(f"{row.verdict:<10} {row.claim}")
-        if row.seeds:
-            print(f"{'':<11}{row.effect:.2f} [{row.low:.2f}, {row.high:.2f}], {row.seeds} seeds, {row.tasks} tasks")
-        if row.note:
-            print(f"{'':<11}{row.note}")
+    print("\n".join(lines(claims(*where, arguments.encoder, arguments.budget, sources))))
+
+
+def findings(arguments: argparse.Namespace) -> None:
+    from .evidence import findings_page
+
+    print(findings_page(arguments.output or output_dir(), arguments.encoder, arguments.budget), end="")
 
 
 def grid(arguments: argparse.Namespace) -> int:

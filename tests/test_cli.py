@@ -71,7 +71,17 @@ def test_ctrl_c_is_quiet(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capture
 
 @pytest.mark.parametrize(
     "command",
-    ["methods", "tasks", "table toy", "claims toy", "status studies/offline.yaml", "costs", "--help", "run toy x y"],
+    [
+        "methods",
+        "tasks",
+        "table toy",
+        "claims toy",
+        "findings",
+        "status studies/offline.yaml",
+        "costs",
+        "--help",
+        "run toy x y",
+    ],
 )
 def test_what_trains_nothing_imports_nothing_heavy(command: str, tmp_path: Path) -> None:
     code = f"""

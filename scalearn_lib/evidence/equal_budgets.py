@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from ..errors import UserError
@@ -37,6 +38,25 @@ def equal_budget_runs(runs: Sequence[Run], rates: Sequence[float] = RATES, patie
     return [replace(run, overrides={"learning_rate": rate, "patience": patience}) for run in runs for rate in rates]
 
 
+def at_chosen_rates(results: pd.DataFrame, patience: int = PATIENCE) -> pd.DataFrame:
+    """Return the runs of `equal_budget_runs` at the rate that has the highest mean validation score over seeds.
+
+    The rate is chosen for each method, source tasks and task; it and the number of `rates` tried are columns.
+
+    Args:
+        results: as `suite_results` returns them, with one `k`.
+        patience: the patience of the runs.
+    """
+    where = ["method", "source_tasks", "task"]
+    settings = [json.loads(text) for text in results["overrides"]]
+    searched = [set(of) == {"learning_rate", "patience"} and of["patience"] == patience for of in settings]
+    tried = results.assign(rate=[of.get("learning_rate") for of in settings]).loc[np.array(searched, dtype=bool)]
+    means = tried.groupby([*where, "rate"], as_index=False)["validation"].mean()
+    best = means.sort_values("validation", ascending=False).drop_duplicates(where)[[*where, "rate"]]
+    rates = means.groupby(where, as_index=False).agg(rates=("rate", "size"))
+    return tried.merge(best.merge(rates, on=where), on=[*where, "rate"])
+
+
 def equal_budget_scores(
     output: Path, suite: str, encoder: str, budget: str, patience: int = PATIENCE, k: int | None = None
 ) -> pd.DataFrame:
@@ -46,21 +66,13 @@ def equal_budget_scores(
     (chosen by the mean validation score over seeds), `rates` (how many were tried), `seeds`. A row needs both scores.
     """
     results = suite_results(output, suite, encoder=encoder, budget=budget, k=k, sampling="resampled")
-    settings = results["overrides"].map(json.loads)
-    searched = settings.map(lambda s: set(s) == {"learning_rate", "patience"} and s["patience"] == patience)
-    tried = results[searched.astype(bool)].assign(
-        rate=settings[searched.astype(bool)].map(lambda s: s["learning_rate"])
-    )
     plain = results[results["overrides"] == "{}"]
     rows = []
-    for (method, sources, task), part in tried.groupby(["method", "source_tasks", "task"], sort=False):
-        means = part.groupby("rate").agg(
-            validation=("validation", "mean"), score=("score", "mean"), seeds=("seed", "nunique")
-        )
-        best = means["validation"].idxmax()
+    chosen = at_chosen_rates(results, patience)
+    for (method, sources, task), part in chosen.groupby(["method", "source_tasks", "task"], sort=False):
         same = (plain["method"] == method) & (plain["task"] == task) & (plain["source_tasks"] == sources)
         if same.any():
-            published = 100 * plain.loc[same, "score"].mean()
-            equal, seeds = 100 * means.loc[best, "score"], means.loc[best, "seeds"]
-            rows.append([get_method(method).title, sources, task, published, equal, best, len(means), seeds])
+            published, equal = 100 * plain.loc[same, "score"].mean(), 100 * part["score"].mean()
+            told = [part["rate"].iloc[0], part["rates"].iloc[0], part["seed"].nunique()]
+            rows.append([get_method(method).title, sources, task, published, equal, *told])
     return pd.DataFrame(rows, columns="method source_tasks task published equal rate rates seeds".split())

@@ -1,26 +1,21 @@
-"""The paper's claims, each with a verdict from stored results."""
+"""A verdict on each of the paper's claims from stored results, by the rules of docs/claims.md."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from scipy.stats import binomtest, t
 
-from ..methods import get_method
 from ..probing.store import load_pairs
-from .paper import published
+from .claim_list import Claim, claims_about
+from .equal_budgets import RATES, at_chosen_rates
+from .rules import FAILS, HOLDS, NOT_RUN, UNDECIDED, Weighed, above, below_chance, decide, never_below, within
+from .samples import Samples, samples_of, trained_parameters
+from .scaling import gains, sums_to_one
+from .statistics import MOST_SEEDS, Effect, effect_of, over_units, share_interval, shuffled_shares
 from .tables import suite_results, versions, with_source_tasks
-
-VARIANTS = ("scalearn_uniform", "scalearn_pp", "scalearn_uniform_pp")
-CONSTRAINED = ("scalearn_mean", "scalearn_softmax")
-SHOTS = (4, 16, 32, 100)
-LEVEL = 0.95
-"""Level of the confidence intervals."""
-
-UNDECIDED, OPPOSITE = "undecided: the interval reaches both sides", "the opposite is seen"
 
 
 @dataclass(frozen=True)
@@ -28,112 +23,177 @@ class Verdict:
     """What stored results say about a claim.
 
     Args:
-        claim: the claim, in words.
-        verdict: "holds" if the whole confidence interval is on the claim's side, "does not" if it is not, "not run"
-            where results are missing.
-        effect, low, high: mean and 95 % interval, in points (score times 100); of the claim on pairs a share.
-        seeds, tasks: how many it rests on.
-        note: why, in a few words; and which versions of code and data it rests on, if several.
+        name, family, claim: the claim's, see `Claim`.
+        verdict: "holds", "does not hold", "undecided" or "not run".
+        effect, low, high: the estimate and its 95 % interval over seeds, on these tasks; of the claims about probes
+            over targets. Intervals are not corrected for the number of claims, verdicts are.
+        wide_low, wide_high: 95 % interval over tasks and seeds, on tasks like these.
+        unit: of these, "points" (score times 100) as a rule.
+        improvement: the chance that a run of the first method scores above one of the second.
+        seeds: how many each method has on a task, such as "3" or "3-5".
+        tasks: how many tasks, or targets.
+        p: Holm's adjusted p-value of the verdict; where undecided, of the one that is nearer.
+        needed: estimate of the seeds per task that would decide what is undecided, such as "8 seeds".
+        note: why, in a few words; tasks left out; versions of code and data, if several.
     """
 
+    name: str
+    family: str
     claim: str
-    verdict: str
+    verdict: str = NOT_RUN
     effect: float = np.nan
     low: float = np.nan
     high: float = np.nan
-    seeds: int = 0
+    wide_low: float = np.nan
+    wide_high: float = np.nan
+    unit: str = ""
+    improvement: float = np.nan
+    seeds: str = ""
     tasks: int = 0
+    p: float = np.nan
+    needed: str = ""
     note: str = ""
 
 
-def claims(output: Path, suite: str, encoder: str, budget: str, source_tasks: str = "") -> pd.DataFrame:
-    """Return one row per claim of the paper, with the fields of `Verdict`.
+COLUMNS = list(Verdict.__dataclass_fields__)
 
-    A difference between two methods is paired: taken for each task and seed that both have, averaged over the tasks,
-    and its interval is Student's over the seeds. At least two seeds are needed that have every task compared.
+
+@dataclass(frozen=True)
+class _Case:
+    """A claim's verdict but for what depends on the others, and its test, if it has one."""
+
+    verdict: Verdict
+    test: Weighed | None = None
+    notes: list[str] = field(default_factory=list)
+
+
+def claims(output: Path, suite: str, encoder: str, budget: str, source_tasks: str = "") -> pd.DataFrame:
+    """Return one row per claim, with the fields of `Verdict`, in the order of docs/claims.md.
 
     Args:
         output: the folder of results.
         suite, encoder, budget: which results.
         source_tasks: the source tasks of the two-stage methods, separated by blanks; empty for all of the suite.
     """
-    results = suite_results(output, suite, encoder=encoder, budget=budget, overrides="{}")
+    results = suite_results(output, suite, encoder=encoder, budget=budget, sampling="resampled")
     results = with_source_tasks(results, source_tasks)
     results["version"] = versions(results)
-    full = results[results["k"].isna()]
-    margin = largest_published_loss()
-    rows = [
-        better(full, "scalearn", "adapter", "ScaLearn beats single adapters on average"),
-        better(full, "scalearn", "adapter_fusion", "ScaLearn beats AdapterFusion on average"),
-    ]
-    for name in VARIANTS:
-        numbers = full.loc[full["method"] == name, "transfer_parameters"]
-        count = f"{numbers.max():,.0f}" if len(numbers) else "fewer"
-        claim = f"{get_method(name).title} keeps within {margin:.2f} points of ScaLearn with {count} parameters"
-        rows.append(better(full, name, "scalearn", claim, margin))
-    for k in SHOTS:
-        few = results[(results["k"] == k) & (results["sampling"] == "resampled")]
-        for other in ("adapter", "adapter_fusion"):
-            rows.append(better(few, "scalearn", other, f"ScaLearn beats {get_method(other).title} at k = {k}"))
-    for other in CONSTRAINED:
-        constraint = other.removeprefix("scalearn_")
-        rows.append(better(full, "scalearn", other, f"Unconstrained coefficients beat the {constraint} constraint"))
-    rows.append(pairs_seldom_sum_to_one(load_pairs(output, suite, encoder, budget)))
-    return pd.DataFrame(rows)
+    pairs = load_pairs(output, suite, encoder, budget)
+    found = [_case(claim, results, pairs) for claim in claims_about(suite)]
+    rows = [case.verdict for case in found]
+    for family in {case.verdict.family for case in found}:
+        tested = [number for number, case in enumerate(found) if case.verdict.family == family and case.test]
+        for number, decision in zip(tested, decide([found[number].test for number in tested]), strict=True):
+            unit = "targets" if rows[number].seeds == "" else "seeds"
+            needed = "" if decision.verdict != UNDECIDED else f"{decision.needed or f'more than {MOST_SEEDS}'} {unit}"
+            note = "; ".join(text for text in (decision.why, *found[number].notes) if text)
+            decided = {"verdict": decision.verdict, "p": decision.p, "needed": needed, "note": note}
+            rows[number] = replace(rows[number], **decided)
+    return pd.DataFrame([asdict(row) for row in rows], columns=COLUMNS)
 
 
-def better(results: pd.DataFrame, method: str, other: str, claim: str, margin: float = 0.0) -> Verdict:
-    """Whether `method` scores higher than `other`, or at most `margin` points lower."""
-    wide = results.pivot_table(index="seed", columns=["method", "task"], values="score") * 100
-    missing = [get_method(name).title for name in (method, other) if name not in wide.columns.get_level_values(0)]
-    if missing:
-        return Verdict(claim, "not run", note=f"no results of {' and '.join(missing)}")
-    difference = (wide[method] - wide[other]).dropna(axis="columns", how="all").dropna()
-    if len(difference) < 2 or difference.shape[1] == 0:
-        return Verdict(claim, "not run", note="needs two seeds in which both methods have the same tasks")
-    by_seed = difference.mean(axis=1)
-    mean, error = by_seed.mean(), by_seed.sem()
-    low, high = (mean, mean) if error == 0 else t.interval(LEVEL, len(by_seed) - 1, mean, error)
-    holds = low > -margin
-    reason = "" if holds else UNDECIDED if high > -margin else OPPOSITE
-    note = _with_versions(reason, results.loc[results["method"].isin([method, other]), "version"])
-    tasks, seeds = difference.shape[1], len(by_seed)
-    return Verdict(claim, "holds" if holds else "does not", mean, low, high, seeds, tasks, note)
+def _case(claim: Claim, results: pd.DataFrame, pairs: pd.DataFrame) -> _Case:
+    if claim.about in ("omega", "pair", "free"):
+        return _of_gains(claim, pairs)
+    if claim.about == "sum":
+        return _of_share(claim, pairs)
+    if claim.about == "equal budgets":
+        results = at_chosen_rates(results[results["k"].isna()])
+        results = results[results["rates"] == len(RATES)]
+    else:
+        results = results[results["overrides"] == "{}"]
+        results = results[results["k"].isna() if claim.k is None else results["k"] == claim.k]
+    results = results[results["method"].isin([claim.method, claim.other])]
+    if claim.about == "heads":
+        return _of_parameters(claim, results)
+    samples = samples_of(results, claim.method, claim.other, paired=claim.k is not None)
+    return _of_runs(claim, samples, mixed(results["version"]))
 
 
-def pairs_seldom_sum_to_one(pairs: pd.DataFrame) -> Verdict:
-    """Whether the best pair of coefficients sums to one in less than half of the cases, a case being a target and seed.
+def _verdict(claim: Claim, effect: Effect | None = None, /, **more: object) -> Verdict:
+    shown = {} if effect is None else {"effect": effect.value, "unit": "points"}
+    names = ("low", "high", "wide_low", "wide_high", "improvement")
+    shown |= {} if effect is None else {name: getattr(effect, name) for name in names}
+    return Verdict(claim.name, claim.family, claim.title, **shown | more)
 
-    Args:
-        pairs: see `probing.load_pairs`.
-    """
-    claim = "The best pair of coefficients seldom sums to one (in less than half of the cases)"
+
+def _of_runs(claim: Claim, samples: Samples, notes: list[str]) -> _Case:
+    """A claim about runs of two methods."""
+    if samples.missing:
+        return _Case(_verdict(claim, note=samples.missing))
+    seeds = samples.seeds()
+    few, many, now = min(seeds), max(seeds), float(np.mean(seeds))
+    count = {"seeds": str(few) if few == many else f"{few}-{many}", "tasks": len(samples.by_task)}
+    if samples.left_out:
+        notes = [f"left out, with one seed: {', '.join(samples.left_out)}", *notes]
+    by_task = list(samples.by_task.values())
+    effect = effect_of(by_task, samples.joint)
+    if claim.kind == "never below":
+        test, worst = never_below(by_task, claim.bound, now)
+        effects = [effect_of([sample], replicates=0) for sample in by_task]
+        gain, loss = sum(each.low > 0 for each in effects), sum(each.high < 0 for each in effects)
+        told = f"lowest on {list(samples.by_task)[worst]}; gain shown on {gain}, loss on {loss} of {len(effects)} tasks"
+        effect, notes = effects[worst], [told, *notes]
+    else:
+        test = {"above": above, "within": within}[claim.kind](effect, claim.bound, now)
+    if effect.error == 0:
+        notes = ["scores do not vary with the seed", *notes]
+    return _Case(_verdict(claim, effect, **count), test, notes)
+
+
+def _of_parameters(claim: Claim, results: pd.DataFrame) -> _Case:
+    """A count, which needs no test."""
+    percent = trained_parameters(results, claim.method, claim.other)
+    if percent.empty:
+        return _Case(_verdict(claim, note="no results of both methods on a task"))
+    held = HOLDS if percent.max() <= claim.bound else FAILS
+    ends = {"low": percent.min(), "high": percent.max(), "unit": "% of its parameters"}
+    return _Case(
+        _verdict(
+            claim, verdict=held, effect=percent.mean(), tasks=len(percent), note="counted: range over tasks", **ends
+        )
+    )
+
+
+def _of_gains(claim: Claim, pairs: pd.DataFrame) -> _Case:
+    """A claim about a gain that choosing ω brings."""
+    by_target = gains(pairs, claim.about)
+    if len(by_target) < 2:
+        return _Case(_verdict(claim, note=_too_few(pairs, len(by_target))))
+    effect = over_units(by_target.to_numpy())
+    test = above(effect, claim.bound, len(by_target))
+    notes = mixed(made_by(pairs)) + (["targets do not differ"] if effect.error == 0 else [])
+    return _Case(_verdict(claim, effect, tasks=len(by_target)), test, notes)
+
+
+def _of_share(claim: Claim, pairs: pd.DataFrame) -> _Case:
+    """The claim about how often the best pair sums to one."""
+    weights, marked = sums_to_one(pairs)
+    if len(weights) < 2:
+        return _Case(_verdict(claim, note=_too_few(pairs, len(weights))))
+    shares = [weights[target][marked[target]].sum() for target in weights]
+    share, chance = float(np.mean(shares)), float(np.mean([marked[target].mean() for target in weights]))
+    low, high = share_interval(sum(shares), len(shares))
+    test = below_chance(*shuffled_shares(weights, marked), share, chance)
+    ends = {"low": 100 * low, "high": 100 * high, "unit": "% of cases"}
+    ends |= {"wide_low": 100 * low, "wide_high": 100 * high}
+    notes = [f"{chance:.0%} by chance", *mixed(made_by(pairs))]
+    return _Case(_verdict(claim, effect=100 * share, tasks=len(shares), **ends), test, notes)
+
+
+def _too_few(pairs: pd.DataFrame, targets: int) -> str:
     if pairs.empty:
-        return Verdict(claim, "not run", note="run notebook 01 first")
-    cases = pairs.groupby(["target", "partner", "seed"])
-    best = pairs[pairs["score"] == cases["score"].transform("max")]
-    of_best = np.isclose(best["omega_target"] + best["omega_partner"], 1.0)
-    # Of equally good pairs one that sums to one decides, which is the hard reading of the claim.
-    sums = pd.Series(of_best, best.index).groupby([best[name] for name in ("target", "partner", "seed")]).any()
-    chance = np.isclose(pairs["omega_target"] + pairs["omega_partner"], 1.0).mean()
-    interval = binomtest(int(sums.sum()), len(sums)).proportion_ci(LEVEL)
-    holds = interval.high < 0.5
-    reason = f"{'' if holds else UNDECIDED + '; ' if interval.low < 0.5 else OPPOSITE + '; '}{chance:.0%} by chance"
+        return "no probes of pairs (notebook 01)"
+    return "needs two targets" if targets else "stored probes lack validation scores or settings: probe again"
+
+
+def made_by(pairs: pd.DataFrame) -> pd.Series:
+    """What each probe was made by, and from which data where those of a target and partner differ."""
     several = pairs.groupby(["target", "partner"])["data"].transform("nunique") > 1
-    note = _with_versions(reason, pairs["code"] + (" data " + pairs["data"]).where(several, ""))
-    seeds, tasks = pairs["seed"].nunique(), pairs["target"].nunique()
-    verdict = "holds" if holds else "does not"
-    return Verdict(claim, verdict, sums.mean(), interval.low, interval.high, seeds, tasks, note)
+    return pairs["code"] + (" data " + pairs["data"]).where(several, "")
 
 
-def _with_versions(reason: str, made_by: pd.Series) -> str:
-    """A note's reason, and what the results were made from where they were not all made from the same."""
-    several = sorted(made_by.unique())
-    mixed = [f"mixes versions: {', '.join(several)}"] if len(several) > 1 else []
-    return "; ".join([reason] * bool(reason) + mixed)
-
-
-def largest_published_loss() -> float:
-    """Points that the paper's smaller variants lose to ScaLearn at most, over its benchmarks' averages."""
-    averages = published().query("task == 'average'").pivot(index="benchmark", columns="method", values="score")
-    return float((averages["scalearn"] - averages[list(VARIANTS)].min(axis=1)).max())
+def mixed(versions: pd.Series) -> list[str]:
+    """A line with the versions that results were made from, if there are several."""
+    several = sorted(versions.unique())
+    return [f"mixes versions: {', '.join(several)}"] if len(several) > 1 else []

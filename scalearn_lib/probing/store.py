@@ -68,10 +68,11 @@ def pairs_file(output: Path, suite: str, encoder: str, budget: str, target: str,
 def load_pairs(output: Path, suite: str, encoder: str, budget: str) -> pd.DataFrame:
     """Return all stored probes of pairs, those of the reference study included where one's own are not there.
 
-    Columns: `target`, `partner`, `omega_target`, `omega_partner`, `seed`, `score`, and `code` and `data`, the versions
-    that they were made by and from. Damaged files are named in a line and left out.
+    Columns: `target`, `partner`, `omega_target`, `omega_partner`, `seed`, `score` (on test), `validation` (NaN where it
+    was not stored), and `code` and `data`, the versions that they were made by and from. Damaged files are named in a
+    line and left out.
     """
-    columns = "target partner omega_target omega_partner seed score code data".split()
+    columns = "target partner omega_target omega_partner seed score validation code data".split()
     frames = [pd.DataFrame(columns=columns)]
     inside = Path("probing", suite, slug(encoder), budget)
     shipped = (reference_dir() or output).joinpath(inside).glob("*.csv.xz")
@@ -84,5 +85,5 @@ def load_pairs(output: Path, suite: str, encoder: str, budget: str) -> pd.DataFr
             continue
         target, partner = frame.columns[:2]
         names = {target: "omega_target", partner: "omega_partner"}
-        frames.append(frame.rename(columns=names).assign(target=target, partner=partner)[columns])
+        frames.append(frame.rename(columns=names).assign(target=target, partner=partner).reindex(columns=columns))
     return pd.concat(frames[1:] or frames, ignore_index=True)

@@ -1,0 +1,114 @@
+"""The page docs/findings.md, from stored results: what holds, what does not, what is undecided, what differs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+
+from ..errors import UserError
+from ..methods import get_method
+from ..tasks import get_suite
+from .claim_list import PAPER, QUESTIONS
+from .paper import published, same_encoder
+from .results import load_results
+from .rules import FAILS, HOLDS, NOT_RUN, UNDECIDED
+from .tables import source_tasks_compared, suite_results, with_source_tasks
+from .telling import counted, not_run, readable
+from .verdicts import claims
+
+COLUMNS = ["effect", "on these tasks", "on tasks like these", "rests on"]
+
+
+def findings_page(output: Path, encoder: str, budget: str) -> str:
+    """Return the page as Markdown, for every suite that has results of two-stage methods.
+
+    Args:
+        output: the folder of results.
+        encoder, budget: which results.
+
+    Raises:
+        UserError: there are none.
+    """
+    stored = load_results(output, encoder=encoder, budget=budget, overrides="{}")
+    two_stage = [get_method(name).two_stage for name in stored["method"]]
+    suites = [name for name in dict.fromkeys(stored["suite"]) if name in set(stored["suite"][two_stage])]
+    if not suites:
+        raise UserError(
+            f"No results of two-stage methods for encoder '{encoder}' and budget '{budget}' in {output}; "
+            "make some first."
+        )
+    parts, settings = [], {}
+    for suite in suites:
+        results = suite_results(output, suite, encoder=encoder, budget=budget, overrides="{}")
+        sources = source_tasks_compared(results)
+        settings[suite] = with_source_tasks(results, sources)
+        parts.append(claims(output, suite, encoder, budget, sources).assign(suite=suite))
+    verdicts = pd.concat(parts, ignore_index=True)
+    ours, asked = (verdicts[verdicts["family"] == family] for family in (PAPER, QUESTIONS))
+    page = ["# Findings", ""]
+    page += [
+        f"Generated from stored results by `scalearn findings --encoder {encoder} --budget {budget}`: do not edit."
+    ]
+    page += [
+        "The rules were fixed before the runs, in [claims.md](claims.md). Effects are in points (score × 100), with"
+    ]
+    page += [
+        "95 % intervals: over seeds *on these tasks*, which decides, and over tasks and seeds *on tasks like these*.",
+        "",
+    ]
+    for suite, part in ours.groupby("suite", sort=False):
+        page.append(f"- On `{suite}`, of the paper's {len(part)} claims {counted(part['verdict'])}.")
+    for title, verdict in (("What holds", HOLDS), ("What does not hold", FAILS), ("What is undecided", UNDECIDED)):
+        extra = ["would decide"] if verdict == UNDECIDED else []
+        page += ["", f"## {title}", "", *_table(ours[ours["verdict"] == verdict], [*COLUMNS, *extra, "note"])]
+    if (ours["verdict"] == NOT_RUN).any():
+        page += ["", "## What was not run", ""]
+        for suite, part in ours[ours["verdict"] == NOT_RUN].groupby("suite", sort=False):
+            page.append(f"- `{suite}`: {'; '.join(not_run(part))}.")
+    page += ["", "## Questions of its reviewers", ""]
+    page += _table(asked[asked["verdict"] != NOT_RUN], ["verdict", *COLUMNS, "would decide", "note"])
+    page += ["", "## What differs from the paper's setting", ""]
+    for suite, results in settings.items():
+        page += [f"- `{suite}`: {difference}" for difference in _differences(suite, encoder, budget, results)]
+    return "\n".join([*page, ""])
+
+
+def _table(verdicts: pd.DataFrame, columns: list[str]) -> list[str]:
+    if verdicts.empty:
+        return ["None."]
+    rows = pd.concat([readable(part).assign(suite=suite) for suite, part in verdicts.groupby("suite", sort=False)])
+    rows = rows.reset_index()[["suite", "claim", *columns]].replace("|", "\\|", regex=False)
+    cells = [[*rows.columns], ["---"] * len(rows.columns), *rows.astype(str).to_numpy().tolist()]
+    return [f"| {' | '.join(row)} |" for row in cells]
+
+
+def _differences(suite: str, encoder: str, budget: str, results: pd.DataFrame) -> list[str]:
+    """What differs from the paper's runs, as far as results tell."""
+    tasks, theirs = get_suite(suite).tasks, published(suite)
+    there = [task for task in tasks if task.name in set(results["task"])]
+    found = []
+    if theirs.empty:
+        found.append(f"not one of the paper's benchmarks with published scores; {len(there)} tasks.")
+    elif len(there) < len(tasks):
+        found.append(f"{len(there)} of {len(tasks)} tasks ({', '.join(task.name for task in there)}).")
+    sources = sorted({len(names.split()) or len(tasks) for names in results["source_tasks"]})
+    if sources and sources != [len(tasks)]:
+        found.append(f"two-stage methods have {sources[0]} source tasks instead of {len(tasks)}.")
+    if theirs.empty or not any(same_encoder(encoder, name) for name in theirs["encoder"].unique()):
+        others = ", ".join(theirs["encoder"].unique()) or "RoBERTa and XLM-RoBERTa"
+        found.append(f"the encoder is {encoder}, the paper's {others}.")
+    seeds = results.groupby(["method", "task", "k"], dropna=False)["seed"].nunique()
+    paper = "" if theirs.empty else f"; the paper's {_range(pd.Series([task.seeds for task in there]))}"
+    found.append(f"{_range(seeds)} seeds for a score{paper}.")
+    batch = ", ".join(str(size) for size in sorted(results["batch_size"].unique()))
+    found.append(
+        f"budget `{budget}`: {_range(results['steps'])} steps (median {results['steps'].median():,.0f}) of {batch}; "
+        "the paper's has up to 30 epochs of 32, few-shot 1,000 steps."
+    )
+    return found
+
+
+def _range(numbers: pd.Series) -> str:
+    low, high = numbers.min(), numbers.max()
+    return f"{low:,}" if low == high else f"{low:,} to {high:,}"
