@@ -28,8 +28,8 @@ def test_run_then_table(capsys: pytest.CaptureFixture, tmp_path: Path) -> None:
     assert main(["run", "toy", "scalearn_uniform_pp", "toy_topic", *SMALL, *output]) == 0
     shown = capsys.readouterr().out
     assert "4 transfer parameters" in shown and "result.json" in shown
-    assert main(["run", "toy", "adapter", "toy_topic", *SMALL, *output, "--set", "max_steps=2"]) == 0
-    assert "smoke-max_steps=2" in capsys.readouterr().out
+    assert main(["run", "toy", "adapter", "toy_topic", *SMALL, *output, "--set", "max_steps=2", "--set", "official=true"]) == 0
+    assert "smoke-max_steps=2-official=True" in capsys.readouterr().out
     assert main(["table", "toy", *SMALL, *output]) == 0
     table = capsys.readouterr().out
     assert "ScaLearnUniform++" in table and "toy_topic" in table
@@ -44,6 +44,7 @@ def test_run_then_table(capsys: pytest.CaptureFixture, tmp_path: Path) -> None:
         (["run", "toy", "scalearn", "toy_topic", "--budget", "quik"], "Unknown budget 'quik' (did you mean 'quick'?)"),
         (["run", "toy", "adapter", "toy_topic", "--set", "max_step=3"], "Unknown setting 'max_step' (did you mean"),
         (["run", "toy", "adapter", "toy_topic", "--set", "max_steps=many"], "max_steps must be a whole number"),
+        (["run", "toy", "adapter", "toy_topic", "--set", "official=yes"], "official must be true or false, got 'yes'"),
         (["run", "toy", "adapter", "toy_topic", "--k", "0"], "k is a whole number of at least 1"),
         (["run", "toy", "adapter", "toy_topic", "--k", "9999", *SMALL], "9999"),
         (["run", "toy", "adapter", "toy_topic", "--encoder", "no-such-folder/x/y"], "no-such-folder"),

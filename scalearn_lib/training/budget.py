@@ -54,7 +54,7 @@ class Budget:
     select_on: str = "validation"
     precision: str = "float32"
     sampling_temperature: float = 1.0
-    group_by_length: bool = False
+    group_by_length: bool = True
     official: bool = False
 
     def __post_init__(self) -> None:
@@ -145,9 +145,7 @@ def make_budget(
         budget = replace(budget, max_steps=tasks * budget.max_steps, eval_steps=tasks * budget.eval_steps)
     if method.joint:
         budget = replace(budget, select="loss")
-    if name != "paper":
-        budget = replace(budget, group_by_length=True)
-    budget = replace(budget, weight_decay=method.weight_decay)
+    budget = replace(budget, weight_decay=method.weight_decay, group_by_length=name != "paper")
     settings = {field.name for field in fields(Budget)}
     for key in overrides:
         if key not in settings:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -195,3 +196,13 @@ class State:
 
     def __init__(self, step: int) -> None:
         self.global_step = self.epoch = step
+
+
+def test_every_switch_that_the_docs_name_is_a_setting() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "differences.md").read_text()
+    words = {"true": True, "False": False, "True": True, "None": None}
+    found = dict(re.findall(r"`(?:--set )?([a-z_]+)=([\w.]+)`", page))
+    assert set(found) >= {"official", "sampling_temperature", "group_by_length", "select", "max_validation", "epochs"}
+    for name, text in found.items():
+        value = words.get(text, int(text) if text.isdigit() else text)
+        assert getattr(replace(RUN, overrides={name: value}).settings(), name) == value
