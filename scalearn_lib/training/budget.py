@@ -140,7 +140,7 @@ def make_budget(
                 budget, max_steps=4, eval_steps=2, batch_size=8, max_train=64, max_validation=32, max_test=32
             )
         elif k is not None:
-            budget = replace(budget, max_steps=20, eval_steps=10, max_validation=100, max_test=300, select="metric")
+            budget = replace(budget, max_steps=100, eval_steps=20, max_validation=100, max_test=300, select="metric")
     if method.joint and name != "paper":
         budget = replace(budget, max_steps=tasks * budget.max_steps, eval_steps=tasks * budget.eval_steps)
     if method.joint:
