@@ -9,11 +9,7 @@ INSTALLED_GRID := .venv/.installed-grid
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:  # half a .venv is made again
-.PHONY: help demo glue test test-interrupts test-slurm lint lab bench reference assignments grade course-data test-course test-lab clean
-
-HUB ?= ../shared/hub
-GLUE_TASKS := sst2 stsb mrpc rte cola
-GLUE_METHODS := adapter adapter_fusion scalearn scalearn_uniform scalearn_pp scalearn_uniform_pp
+.PHONY: help demo test test-interrupts test-slurm lint lab bench reference findings assignments grade course-data test-course test-lab clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z%-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -21,13 +17,6 @@ help:  ## list the targets
 demo: $(INSTALLED)  ## fetch data and encoder once, run the five notebooks, print the table
 	@$(BIN)/scalearn fetch
 	@$(BIN)/scalearn demo
-
-glue: $(INSTALLED)  ## the GLUE table of the README: five tasks of a mirror folder (HUB=...) with MiniLM, two to three hours
-	@$(BIN)/scalearn fetch
-	@for method in $(GLUE_METHODS); do \
-		$(BIN)/scalearn run glue $$method $(GLUE_TASKS) --budget medium --seed 0 1 2 --hub $(HUB) || exit; \
-	done
-	@$(BIN)/scalearn table glue --budget medium
 
 # Two processes of one thread each suit two cores; more threads per process only get in each other's way.
 test: export OMP_NUM_THREADS = 1
@@ -57,13 +46,17 @@ bench: $(addprefix bench-,$(BENCHMARKS))  ## measure speed and memory, one after
 bench-%: $(INSTALLED)  ## one of them: bench-stage2_step, bench-memory, ...; see benchmarks/NOTES.md
 	$(BIN)/python benchmarks/$*.py --json outputs/benchmarks/$*.json
 
-reference:  ## keep the small result files of demo and glue under outputs/reference, print the README's tables
-	rm -rf outputs/reference/offline outputs/reference/glue
-	mkdir -p outputs/reference
-	cd outputs && find offline glue -path '*/minilm/quick*/result.json' -o -path 'glue/minilm/medium*/result.json' | xargs cp --parents -t reference
-	cp outputs/figures/03_parameters_against_score.png outputs/reference/
-	$(BIN)/scalearn table offline --output outputs/reference --markdown
-	$(BIN)/scalearn table glue --budget medium --output outputs/reference --markdown
+HUB ?= ../shared/hub
+reference: $(INSTALLED)  ## go on with the reference study (hours; HUB=... mirrors GLUE), keep what is complete, write what was found
+	$(BIN)/scalearn fetch
+	-$(BIN)/scalearn grid studies/reference.yaml --jobs 2 --hub $(HUB)
+	$(BIN)/scalearn keep studies/reference.yaml
+	$(MAKE) findings
+
+findings: $(INSTALLED)  ## write README's table and figure, docs/findings.md and the comparison of precisions from outputs/reference
+	$(BIN)/python benchmarks/first_screen.py
+	$(BIN)/scalearn findings --output outputs/reference > docs/findings.md.new && mv docs/findings.md.new docs/findings.md
+	$(BIN)/python benchmarks/precision.py --json outputs/reference/precision.json
 
 assignments: $(INSTALLED_COURSE)  ## write the students' version of the assignments to notebooks/assignments/release
 	$(BIN)/python -m scalearn_lib.course assignments

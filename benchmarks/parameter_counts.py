@@ -47,8 +47,8 @@ FORMULAS: dict[str, tuple[str, int]] = {
     "adapter_m": ("L (2 d b + b + d)", L * BOTTLENECK),
     "propetl_m": ("2 d b + b + d + 2 d b (L + T)", BOTTLENECK + 2 * d * b * (L + T)),
     "hyperformer": (
-        "T e + (e + 1) m + (m + 1) p + L (p + 1) (2 d b + b + 3 d)",
-        T * e + (e + 1) * m + (m + 1) * p + L * (p + 1) * (2 * d * b + b + 3 * d),
+        "T e + (e + 1) m + (m + 1) p + 2 p + L (p + 1) (2 d b + b + 3 d)",
+        T * e + (e + 1) * m + (m + 1) * p + 2 * p + L * (p + 1) * (2 * d * b + b + 3 * d),
     ),
     "hyperformer_pp": (
         "(T + L) e + (2 e + 1) m + (m + 1) p + 2 p + (p + 1) (2 d b + b + 3 d)",

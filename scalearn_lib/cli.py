@@ -16,6 +16,8 @@ def main(argv: list[str] | None = None) -> int:
     arguments = _parser().parse_args(argv)
     if getattr(arguments, "hub", None) is not None:
         os.environ["SCALEARN_HUB"] = str(arguments.hub)  # notebooks that this starts see it too
+    if getattr(arguments, "no_reference", False):
+        os.environ["SCALEARN_REFERENCE"] = ""
     if getattr(arguments, "report_to", None):
         os.environ["SCALEARN_REPORT_TO"] = ",".join(arguments.report_to)
     try:
@@ -108,8 +110,9 @@ def _parser() -> argparse.ArgumentParser:
     findings.set_defaults(command=commands.findings)
     for parser_ in (claims, findings):
         parser_.add_argument("--encoder", default="minilm", help="encoder of the results (default: minilm)")
-        parser_.add_argument("--budget", default="quick", help="budget of the results (default: quick)")
+        parser_.add_argument("--budget", default="converged", help="budget of the results (default: converged)")
         parser_.add_argument("--output", type=Path, default=None, help="folder of results (default: outputs/)")
+        _no_reference(parser_)
 
     grid = add.add_parser("grid", help="make everything that a study file asks for, as batch jobs")
     grid.add_argument("--dry-run", action="store_true", help="only say which jobs there are and what they may take")
@@ -123,8 +126,14 @@ def _parser() -> argparse.ArgumentParser:
     status.set_defaults(command=commands.status)
     for parser_ in (grid, status):
         parser_.add_argument("study", type=Path, help="a file such as studies/offline.yaml")
+        _no_reference(parser_)
         parser_.add_argument("--output", type=Path, default=None, help="folder of results (default: outputs/)")
     grid.add_argument("--hub", type=Path, metavar="DIR", help="folder that mirrors the hub (default: SCALEARN_HUB)")
+    keep = add.add_parser("keep", help="add a study's complete results to the reference study, compactly")
+    keep.add_argument("study", type=Path, help="a file such as studies/reference.yaml")
+    keep.add_argument("--output", type=Path, default=None, help="folder of results (default: outputs/)")
+    keep.add_argument("--to", type=Path, default=None, metavar="DIR", help="(default: outputs/reference)")
+    keep.set_defaults(command=commands.keep)
     costs = add.add_parser("costs", help="measured seconds per run, from the results that there are")
     costs.add_argument("--output", type=Path, default=None, help="folder of results (default: outputs/)")
     costs.add_argument("--markdown", action="store_true", help="print the table as Markdown")
@@ -141,6 +150,12 @@ def _count(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"must be a whole number of at least 1, got '{text}'")
     return int(text)
+
+
+def _no_reference(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--no-reference", action="store_true", help="leave out the results of the reference study (outputs/reference)"
+    )
 
 
 def _report_to(parser: argparse.ArgumentParser) -> None:
@@ -177,7 +192,7 @@ def _run_options(parser: argparse.ArgumentParser) -> None:
 
 def _common(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--encoder", default="minilm", help="minilm, tiny, a hub id or a folder (default: minilm)")
-    parser.add_argument("--budget", default="quick", help="paper, medium, quick or smoke (default: quick)")
+    parser.add_argument("--budget", default="quick", help="paper, converged, medium, quick or smoke (default: quick)")
     parser.add_argument(
         "--sampling",
         default="resampled",
@@ -185,6 +200,7 @@ def _common(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--hub", type=Path, metavar="DIR", help="folder that mirrors the hub (default: SCALEARN_HUB)")
     parser.add_argument("--output", type=Path, default=None, help="folder of results (default: outputs/)")
+    _no_reference(parser)
 
 
 if __name__ == "__main__":

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import ast
 import os
-import re
 import sys
 import time
 from pathlib import Path
@@ -74,13 +73,13 @@ def methods(arguments: argparse.Namespace) -> None:
 
 
 def _overrides(settings: list[str]) -> dict[str, object]:
-    overrides = {}
+    overrides, words = {}, {"true": True, "false": False}
     for setting in settings:
         key, _, text = setting.partition("=")
         try:
             overrides[key] = ast.literal_eval(text)
         except (SyntaxError, ValueError):
-            overrides[key] = text
+            overrides[key] = words.get(text.lower(), text)
     return overrides
 
 
@@ -105,14 +104,17 @@ def _runs(arguments: argparse.Namespace, tasks: list[str], seeds: list[int]) -> 
     """The runs that a command line names."""
     from .runs import Run, source_tasks_at_hand
     from .tasks import find_adapter, get_suite
+    from .tasks.names import wrong_name
 
     suite, adapters = get_suite(arguments.suite), None
     if tasks == ["all"]:
         tasks = [task.name for task in suite.tasks]
     for word in arguments.adapters:
         name, _, folder = word.partition("=")
-        if not (re.fullmatch(r"[A-Za-z]\w*", name, re.ASCII) and folder):
-            raise UserError(f"--source takes NAME=FOLDER, such as mnli=adapters/mnli, got '{word}'.")
+        reason = wrong_name(name)
+        if reason or not folder:
+            why = f" ({reason})" if reason and folder else ""
+            raise UserError(f"--source takes NAME=FOLDER, such as mnli=adapters/mnli, got '{word}'{why}.")
         adapters = (*(suite.adapters if adapters is None else adapters), find_adapter(name, folder, Path()))
     runs = [
         Run(
@@ -249,6 +251,23 @@ def status(arguments: argparse.Namespace) -> None:
         if complete or not arguments.follow:
             return
         time.sleep(FOLLOW_SECONDS)
+
+
+def keep(arguments: argparse.Namespace) -> None:
+    from .grids import all_items, read_study
+    from .probing.pairs import Probe
+    from .probing.store import keep_pairs
+    from .runs import Run
+    from .runs.reference import keep
+
+    items = all_items(read_study(arguments.study))
+    output = arguments.output or output_dir()
+    reference = arguments.to or output_dir() / "reference"
+    lines = keep((item for item in items if isinstance(item, Run)), output, reference)
+    for probe in (item for item in items if isinstance(item, Probe)):
+        if probe.file(output).exists():
+            lines.append(str(keep_pairs(probe.file(output), probe.file(reference))))
+    print("\n".join(lines or [f"Nothing of {arguments.study} is complete in {output}."]))
 
 
 def costs(arguments: argparse.Namespace) -> None:

@@ -22,6 +22,13 @@ def output_dir() -> Path:
     return Path(os.environ.get("SCALEARN_OUTPUT") or _root() / "outputs")
 
 
+def reference_dir() -> Path | None:
+    """The folder of the reference study: `SCALEARN_REFERENCE`, else `outputs/reference`; `None` if "" or missing."""
+    word = os.environ.get("SCALEARN_REFERENCE")
+    folder = _root() / "outputs" / "reference" if word is None else Path(word)
+    return folder if word != "" and folder.is_dir() else None
+
+
 def tracking_dir() -> Path:
     """The folder that trackers write to: `SCALEARN_TRACKING`, else `tracking/` among the outputs."""
     return Path(os.environ.get("SCALEARN_TRACKING") or output_dir() / "tracking")

@@ -16,6 +16,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SCALEARN_DATA", str(tmp_path_factory.mktemp("data")))
         patch.setenv("SCALEARN_OUTPUT", str(tmp_path_factory.mktemp("outputs")))
+        patch.setenv("SCALEARN_REFERENCE", "")
         yield
 
 

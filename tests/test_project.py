@@ -140,7 +140,7 @@ def test_make_help_lists_the_targets() -> None:
     course = ["assignments", "grade", "course-data", "test-course", "test-lab"]
     grids = ["test-interrupts", "test-slurm"]
     benchmarks = ["bench", "bench-%"]
-    first = ["help", "demo", "glue", "test", *grids, "lint", "lab", *benchmarks, "reference"]
+    first = ["help", "demo", "test", *grids, "lint", "lab", *benchmarks, "reference", "findings"]
     assert targets == [*first, *course, "clean"]
 
 

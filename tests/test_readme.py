@@ -4,24 +4,22 @@ from __future__ import annotations
 
 import json
 import re
+from datetime import date
 from pathlib import Path
 
 import pytest
 
-from scalearn_lib.evidence import table
+from benchmarks import first_screen
 
 ROOT = Path(__file__).parents[1]
 
 
-@pytest.mark.parametrize(("suite", "budget", "marker"), [("offline", "quick", "results"), ("glue", "medium", "glue")])
-def test_the_table_is_made_from_stored_results(suite: str, budget: str, marker: str) -> None:
-    readme = (ROOT / "README.md").read_text()
-    section = readme.split(f"<!-- {marker} -->")[1].split("##")[0]
-    rows = dict(re.findall(r"^\| ([^|\n]+?) \| ([^\n]+) \|$", section, re.M))
-    shown = table(ROOT / "outputs" / "reference", suite, "minilm", budget)
-    for method, cells in shown.iterrows():
-        assert [cell.strip() for cell in rows[method].split("|")] == [*cells], method
-    assert len(shown) == 6 == len(rows) - 2  # heading and rule
+def test_the_verdicts_are_what_the_reference_study_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SCALEARN_REFERENCE", str(ROOT / "outputs" / "reference"))
+    text = (ROOT / "README.md").read_text()
+    day = date.fromisoformat(re.search(r"<!-- reference study, ([0-9-]+) -->", text)[1])
+    assert first_screen.in_readme(text, first_screen.verdicts_page(), day) == text
+    assert (ROOT / first_screen.FIGURE).exists() and f"]({first_screen.FIGURE})" in text
 
 
 @pytest.mark.parametrize(

@@ -17,11 +17,16 @@ AdapterFusionLoader.rename_func = lambda self, old, new: (
 
 
 def _regularize(self: AdapterTrainerCallback, args: object, state: object, control: object, **kwargs: object) -> None:
-    """Add the gradient of the fusion penalty, on the same scale as the loss's where fp16 training scales that."""
+    """Add the gradient of the fusion penalty, on the same scale as the loss's where fp16 training scales that.
+
+    A trainer with a true attribute `penalty_unscaled` keeps the defect, as the paper's runs had it.
+    """
     if self.trainer.train_adapter_fusion:
         penalty = kwargs["model"].base_model.get_fusion_regularization_loss()
         if penalty is not None:
             scaler = self.trainer.accelerator.scaler
+            if getattr(self.trainer, "penalty_unscaled", False):
+                scaler = None
             (penalty if scaler is None else scaler.scale(penalty)).backward()
 
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 import csv
 import os
 import re
-import shutil
 import time
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -25,10 +24,8 @@ from .contained import Limits, execute
 from .release import assignments, course_api, course_config, generate
 from .repair import grade_id, repair
 from .sentences import Sentences, of_assignment
+from .submissions import bring_data, find, read, stage
 from .unanswered import passed, take_off, unanswered
-
-LARGEST = 20_000_000
-"""Bytes of a submitted notebook beyond which it is not opened."""
 
 
 @dataclass
@@ -134,22 +131,6 @@ def grade(
     return every
 
 
-def find(submissions: Path, names: Sequence[str]) -> Iterator[tuple[str, str, Path]]:
-    """Yield student, assignment and notebook of every submission; what fits nowhere is printed.
-
-    Raises:
-        UserError: `submissions` is no folder.
-    """
-    if not submissions.is_dir():
-        raise UserError(f"The folder of submissions {submissions} does not exist; name it as SUBMISSIONS=DIR.")
-    for student in sorted(path for path in submissions.iterdir() if path.is_dir() and not path.name.startswith(".")):
-        for folder in sorted(path for path in student.iterdir() if not path.name.startswith(".")):
-            if folder.name in names and folder.is_dir():
-                yield student.name, folder.name, folder / f"{folder.name}.ipynb"
-            else:
-                print(f"Left out: {folder} is no assignment; valid: {', '.join(names)}.")
-
-
 def _grade_one(api: object, source: Path, root: Path, student: str, assignment: str, file: Path) -> Marks:
     """Grade one submission; whatever is wrong with it is its own affair."""
     started = time.perf_counter()
@@ -164,6 +145,7 @@ def _grade_one(api: object, source: Path, root: Path, student: str, assignment: 
     try:
         repaired, marks.notes = repair(read(file), release)
         stage(repaired, root / "submitted" / student / assignment / file.name)
+        bring_data(file.parent, root / "submitted" / student / assignment)
         done = api.autograde(assignment, student, force=True, create=True)
         if not done["success"]:
             raise UserError("nbgrader refused it.")
@@ -173,33 +155,6 @@ def _grade_one(api: object, source: Path, root: Path, student: str, assignment: 
         marks.error = f"Not graded: {error if isinstance(error, UserError) else f'{type(error).__name__}.'}"
     marks.seconds = time.perf_counter() - started
     return marks
-
-
-def read(file: Path) -> NotebookNode:
-    """Read a submitted notebook.
-
-    Raises:
-        UserError: it is missing, too large, or no notebook.
-    """
-    if file.is_symlink() or not file.is_file():
-        raise UserError(f"{file.name} is missing from the submission (was it renamed?).")
-    if file.stat().st_size > LARGEST:
-        raise UserError(f"{file.name} has more than {LARGEST // 1_000_000} MB: clear its outputs and hand it in again.")
-    try:
-        notebook = nbformat.read(file, as_version=4)
-        cells = [(cell.cell_type, cell.source, cell.metadata) for cell in notebook.cells]
-    except Exception as error:  # nbformat raises what it meets
-        raise UserError(f"{file.name} is no notebook that can be read ({type(error).__name__}).") from error
-    if not all(isinstance(source, str) and kind in ("code", "markdown", "raw") for kind, source, _ in cells):
-        raise UserError(f"{file.name} has cells that are no cells.")
-    return notebook
-
-
-def stage(notebook: NotebookNode, file: Path) -> None:
-    """Put a repaired notebook where nbgrader looks for submissions, alone in its folder."""
-    shutil.rmtree(file.parent, ignore_errors=True)
-    file.parent.mkdir(parents=True)
-    nbformat.write(notebook, file)
 
 
 def _read_marks(marks: Marks, root: Path, source: Path, gradebook: str) -> None:

@@ -1,6 +1,6 @@
 """The small files that the assignments read, because making them takes longer than grading may: `make course-data`.
 
-Each lies beside the assignment that reads it. The first two need the offline suite and MiniLM (`scalearn fetch`).
+Each lies beside the assignment that reads it. Assignments 2 and 3 need the offline suite and MiniLM (`scalearn fetch`).
 """
 
 from __future__ import annotations
@@ -10,14 +10,15 @@ import os
 from pathlib import Path
 
 import pandas as pd
+import yaml
 
 from ..composition import scaling_coefficients
 from ..evidence import load_results
 from ..methods import get_method
 from ..paths import output_dir
 from ..probing.probes import probe, probing_data
-from ..runs import Run, execute, execute_all, load_trained
-from ..tasks import get_task
+from ..runs import Run, execute, execute_all, load_trained, weights_of
+from ..tasks import get_suite, get_task
 
 GRID = (0.0, 0.1, 0.3, 0.5, 0.7, 0.9, 1.0)
 PAIR = ("trec", "movie")
@@ -34,12 +35,16 @@ SETS = {
 }
 """The sets of sources that assignment 3 offers; `amazon` is the target's own adapter, trained on the same examples."""
 
+EXAMPLE = ("topic", "score", "pair")
+"""The tasks of `toy` that the project's example is made of."""
+
 
 def store_scaling(folder: Path, output: Path) -> None:
     """Probe the pair of assignment 2 at every pair of the grid and write `pairs.csv`: a row per pair and head."""
     runs = [Run("offline", task, "adapter") for task in PAIR]
-    execute_all(runs, output)
-    sources = {run.task: run.weights(output) for run in runs}
+    for run in runs:
+        execute(run, output, "adapter")
+    sources = {run.task: weights_of(run, output) for run in runs}
     data = probing_data("offline", PAIR[0], "minilm", "quick")
     pairs = probe(get_task("offline", PAIR[0]), data, "minilm", sources, list(itertools.product(GRID, GRID)), range(5))
     _write(pairs[[*PAIR, "seed", "score"]].round(4), folder / "pairs.csv")
@@ -85,9 +90,34 @@ def store_replication(folder: Path, reference: Path) -> None:
     _write(frame.sort_values(["method", "task", "seed"]).round(4), folder / "results.csv")
 
 
+def store_project(folder: Path, output: Path) -> None:
+    """Write the example of the project: tables of three tasks of `toy`, its suite file, and results on them."""
+    tasks = {}
+    for name in EXAMPLE:
+        task = get_task("toy", f"toy_{name}")
+        frame = pd.concat([rows.to_pandas() for rows in task.load().values()]).sort_values("text")
+        labels = [task.labels[number] for number in frame["label"]] if task.labels else frame["label"]
+        columns = list(task.columns)
+        _write(frame[columns].assign(label=labels), folder / f"example_{name}.csv")
+        text = columns if columns[1:] else columns[0]
+        tasks[name] = {"data": f"example_{name}.csv", "text": text, "label": "label", "about": task.about}
+    plain = {"name": "example", "about": "made-up sentences in which one word decides", "tasks": tasks}
+    (folder / "example.yaml").write_text(yaml.safe_dump(plain, sort_keys=False))
+    suite, methods = get_suite(str(folder / "example.yaml")), ("adapter", "adapter_fusion", "scalearn")
+    order = itertools.product(methods, [task.name for task in suite.tasks], range(3))
+    runs = [Run(suite.name, task, method, "tiny", seed, budget="quick") for method, task, seed in order]
+    rows = [
+        {"method": run.method, "task": run.task, "seed": run.seed, "score": result.score}
+        | {"validation": result.validation[result.metric], "content": run.content}
+        for run, result in zip(runs, execute_all(runs, output), strict=True)
+    ]
+    _write(pd.DataFrame(rows).round(4), folder / "example_results.csv")
+
+
 def store(source: Path) -> None:
     """Make every stored file of the assignments under `source`."""
     output = output_dir()
+    store_project(source / "project", output)
     store_replication(source / "replication", output / "reference")
     store_scaling(source / "scaling", output)
     store_few_shot(source / "budget", output)

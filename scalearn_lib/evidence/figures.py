@@ -69,16 +69,19 @@ def source_scores(scores: pd.DataFrame, title: str) -> Figure:
 
 
 def loss_curves(curves: pd.DataFrame, title: str) -> Figure:
-    """Training loss over the steps, relative to the first one logged so that tasks share an axis.
+    """Validation loss over the steps, relative to the first one so that tasks share an axis; the lowest is ringed.
 
     Args:
         curves: columns `task`, `step`, `loss`.
     """
     relative = curves["loss"] / curves.groupby("task")["loss"].transform("first")
-    figure, axes = plt.subplots(figsize=(7.5, 4))
+    figure, axes = plt.subplots(figsize=(7.5, 4.4))
     data = curves.assign(relative=relative)
-    sns.lineplot(data, x="step", y="relative", hue="task", style="task", markers=True, dashes=False, ax=axes)
-    axes.set(title=title, xlabel="training step", ylabel="training loss / first logged")
+    style = {"markers": True, "dashes": False, "palette": sns.color_palette("colorblind", data["task"].nunique())}
+    sns.lineplot(data, x="step", y="relative", hue="task", style="task", ax=axes, **style)
+    lowest = data.loc[data.groupby("task")["relative"].idxmin()]
+    axes.plot(lowest["step"], lowest["relative"], "o", ms=13, mfc="none", mec="black", label="kept")
+    axes.set(title=title, xlabel="training step", ylabel="validation loss / first logged")
     axes.legend(title="", fontsize="small", loc="center left", bbox_to_anchor=(1, 0.5))
     return figure
 
@@ -125,8 +128,9 @@ def omega_heatmap(omega: xr.DataArray, title: str) -> Figure:
     mean = omega.mean("hidden").transpose("layer", "source").to_pandas()
     figure, axes = plt.subplots(figsize=(max(5, 0.75 * mean.shape[1] + 2), 0.45 * mean.shape[0] + 1.6))
     center = 2 / mean.shape[1]
-    label = {"label": "mean ω (white: 2/T)"}
-    sns.heatmap(mean, annot=True, fmt=".2f", cmap="vlag", center=center, cbar_kws=label, ax=axes, annot_kws={"size": 8})
+    style = {"cmap": "vlag", "center": center, "cbar_kws": {"label": "mean ω (white: 2/T)"}, "annot_kws": {"size": 8}}
+    digits = 2 if np.nanmax(mean) - np.nanmin(mean) > 0.1 else 3  # so that what differs in colour differs in print
+    sns.heatmap(mean, annot=True, fmt=f".{digits}f", ax=axes, **style)
     axes.set(title=title, xlabel="source adapter", ylabel="layer")
     axes.tick_params(axis="y", rotation=0)
     axes.tick_params(axis="x", rotation=30)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 
@@ -11,36 +11,57 @@ import pandas as pd
 
 from ..errors import say_once
 from ..methods import get_method
+from ..runs.reference import reference_results
 from ..runs.result import RESULT, Result, read_result
 from ..tasks import is_known_suite
 
-SAME = ("transfer_parameters", "trainable_parameters", "device", "threads", "steps", "selected_step", "source_data")
+SAME = (
+    "transfer_parameters",
+    "trainable_parameters",
+    "device",
+    "threads",
+    "steps",
+    "selected_step",
+    "method_code",
+    "source_data",
+)
 """Columns that are fields of a result."""
 
 COLUMNS = (
     "suite task method encoder seed k budget overrides sampling source_tasks adapters outdated metric "
     "transfer_parameters trainable_parameters score validation seconds train_seconds device threads steps "
-    "selected_step batch_size code data source_data folder"
+    "selected_step batch_size precision code method_code data source_data folder"
 ).split()
 
 
 def load_results(output: Path, **where: object) -> pd.DataFrame:
-    """Return one row per complete, successful run below `output`, for tables and figures.
+    """Return one row per complete, successful run below `output` or of the reference study, for tables and figures.
 
     Columns: the run's fields (`suite`, `task`, `method`, `encoder`, `seed`, `k`, `budget`, `overrides` as JSON,
     `sampling`, `source_tasks` as names with blanks between, empty for all of the suite, `adapters` as names and
-    fingerprints), `outdated` (whether a user's data were others than now), `metric`, `score` (the primary
-    metric on test), `validation`, `transfer_parameters`, `trainable_parameters`, `seconds` (`train_seconds` of them
-    training), `device`, `threads`, `steps` (the best state's is
-    `selected_step`), `batch_size`, `code`, `data` and `source_data` (fingerprints of what it was
-    made from, the last of the data of its source adapters), `folder`. Failed and damaged results stay out; damaged
-    ones are named once.
+    fingerprints), `outdated` (whether a user's data or the budget's settings were others than now), `metric`, `score`
+    (the primary metric on test), `validation`, `transfer_parameters`, `trainable_parameters`, `seconds`
+    (`train_seconds` of them training), `device`, `threads`, `steps` (the best state's is `selected_step`),
+    `batch_size`, `precision`, `code`, `method_code`, `data` and `source_data` (fingerprints of what it was made from,
+    the last of the data of its source adapters), `folder`. Failed and damaged results stay out; damaged ones are named
+    once.
 
     Args:
         output: the folder that runs were executed into.
         **where: values that fields must have, such as `suite="offline"`.
     """
     rows = []
+    for result, folder in _every(output):
+        for task in result.tasks or [result.run.task]:  # a joint run has several
+            row = _row(result.of_task(task)) | {"folder": str(folder)}
+            if all(row[key] == value for key, value in where.items()):
+                rows.append(row)
+    return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def _every(output: Path) -> Iterator[tuple[Result, Path]]:
+    """Each usable result below `output` with its folder, then those of the reference study that are not there."""
+    own = set()
     for file in sorted(output.glob(f"*/*/*/*/*/seed*/{RESULT}")):  # as `Run.folder` has it: nothing half-written
         if not is_known_suite(file.relative_to(output).parts[0]):  # a user's, whose file was not named
             continue
@@ -49,13 +70,12 @@ def load_results(output: Path, **where: object) -> pd.DataFrame:
         except ValueError as error:
             say_once(f"Left out: {error}; run it again.")
             continue
-        if not isinstance(result, Result):  # none: removed since it was listed
-            continue
-        for task in result.tasks or [result.run.task]:  # a joint run has several
-            row = _row(result.of_task(task)) | {"folder": str(file.parent)}
-            if all(row[key] == value for key, value in where.items()):
-                rows.append(row)
-    return pd.DataFrame(rows, columns=COLUMNS)
+        if isinstance(result, Result):  # else removed since it was listed
+            own.add(result.run.folder(Path()))
+            yield result, file.parent
+    for result, folder in reference_results():
+        if result.run.folder(Path()) not in own:
+            yield result, folder
 
 
 def tidy(results: Iterable[Result]) -> pd.DataFrame:
@@ -75,13 +95,13 @@ def titled(frame: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def training_losses(results: Iterable[Result]) -> pd.DataFrame:
-    """Return each training loss that results logged: `task`, `method` (title), `seed`, `step`, `loss`."""
+def validation_losses(results: Iterable[Result]) -> pd.DataFrame:
+    """Return each validation loss that results logged: `task`, `method` (title), `seed`, `step`, `loss`."""
     rows = [
-        (result.run.task, get_method(result.run.method).title, result.run.seed, entry["step"], entry["loss"])
+        (result.run.task, get_method(result.run.method).title, result.run.seed, entry["step"], entry["eval_loss"])
         for result in results
         for entry in result.history
-        if "loss" in entry
+        if "eval_loss" in entry
     ]
     return pd.DataFrame(rows, columns="task method seed step loss".split())
 
@@ -90,9 +110,10 @@ def _row(result: Result) -> dict[str, object]:
     run = result.run
     row = {**asdict(run), "overrides": json.dumps(dict(run.overrides), sort_keys=True)}
     row |= {"adapters": " ".join(f"{adapter.name}@{adapter.sha256}" for adapter in run.adapters)}
-    row |= {"outdated": run.content != run.content_now()}
+    row |= {"outdated": run.content != run.content_now() or result.settings != run.settings()}
     row |= {"source_tasks": " ".join(run.source_tasks or ()), "code": result.code_label, "data": result.data}
     row |= {key: getattr(result, key) for key in SAME}
     row |= {"seconds": result.seconds["total"], "train_seconds": result.seconds["train"]}
-    row |= {"batch_size": result.settings.batch_size, "metric": result.metric, "score": result.score}
+    row |= {key: getattr(result.settings, key) for key in ("batch_size", "precision")}
+    row |= {"metric": result.metric, "score": result.score}
     return row | {"validation": result.validation[result.metric]}

@@ -30,7 +30,7 @@ def suite_results(output: Path, suite: str, **where: object) -> pd.DataFrame:
     results = load_results(output, **where)
     old = results["outdated"].astype(bool)
     if (old & (results["suite"] == suite)).any():
-        say_once(f"{old.sum()} results of '{suite}' are left out: they were made from other versions of its data.")
+        say_once(f"{old.sum()} results of '{suite}' are left out: they were made from other data or settings.")
     results = results[~old]
     homes = {(task.suite, task.name) for task in get_suite(suite).tasks}
     alone = [
@@ -97,6 +97,8 @@ def versions(results: pd.DataFrame) -> pd.Series:
     for column, title, same in (
         ("data", "data", ["task"]),  # whatever the suite: they share tasks
         ("source_data", "sources' data", ["suite", "source_tasks"]),
+        ("method_code", "method", ["method"]),
+        ("precision", "in", ["suite"]),
     ):
         several = results.groupby(same)[column].transform("nunique") > 1
         version = version + (f" {title} " + results[column]).where(several, "")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+from pathlib import Path
 
 from ..methods import get_method
 from ..runs.result import Result
@@ -43,6 +44,7 @@ With {packages}, and nothing else:
 ```
 
 `encoder` is an id on the hub, or a folder with the same encoder.{labels_note}
+While it loads, adapters may warn that no adapter is active yet.
 `scalearn predict FOLDER --file rows.csv --to out.csv` does the same for many rows.
 
 Made by `{command}` at commit {commit}.
@@ -62,7 +64,7 @@ def model_card(run: Run, task: Task, result: Result, about: About) -> str:
     """Return the card as Markdown."""
     method = get_method(run.method)
     sources = [*run.sources(), *(adapter.name for adapter in run.adapters)]
-    words = ["scalearn export", get_suite(run.suite).word, run.method, run.task, "--encoder", run.encoder]
+    words = ["scalearn export", Path(get_suite(run.suite).word).name, run.method, run.task, "--encoder", run.encoder]
     words += ["--budget", run.budget, "--seed", str(run.seed)] + (["--k", str(run.k)] if run.k is not None else [])
     choice = "The highest of the choices' scores is the answer."
     meaning = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -11,6 +12,8 @@ from torch import nn
 
 from ..errors import UserError
 from ..tasks.encoders import load_model
+
+logging.getLogger("adapters").setLevel(logging.ERROR)  # it warns of a state in the midst of each activation
 
 ABOUT = "task.json"
 FORMS = ("adapter", "fusion", "model")

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import tempfile
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO
@@ -154,17 +156,31 @@ def _chunks(file: Path) -> Iterator[pd.DataFrame]:
         with bar, file.open("rb") as plain:
             source = _Counted(plain, bar)
             if file.suffix.lower() == ".jsonl":
-                yield from pd.read_json(source, lines=True, chunksize=CHUNK, dtype=False)
+                rows = (_object(line, number, file) for number, line in enumerate(source, 1) if line.strip())
+                while part := list(itertools.islice(rows, CHUNK)):
+                    yield pd.DataFrame(part, dtype=object)
                 return
             separator = "\t" if file.suffix.lower() == ".tsv" else ","
-            options = {"dtype": str, "keep_default_na": False, "encoding": "utf-8-sig"}
-            yield from pd.read_csv(source, sep=separator, chunksize=CHUNK, **options)
+            options = {"dtype": str, "keep_default_na": False, "encoding": "utf-8-sig", "index_col": False}
+            with warnings.catch_warnings():
+                warnings.simplefilter("error", pd.errors.ParserWarning)  # lines that are longer than the first
+                yield from pd.read_csv(source, sep=separator, chunksize=CHUNK, **options)
     except UnicodeDecodeError as error:
         raise UserError(f"{file} is not UTF-8; save it with the encoding UTF-8.") from error
-    except (ValueError, pd.errors.ParserError) as error:
+    except (ValueError, pd.errors.ParserError, pd.errors.ParserWarning) as error:
         if isinstance(error, UserError):
             raise
         raise UserError(f"{file} cannot be read ({str(error).strip().splitlines()[0].rstrip('.')}).") from error
+
+
+def _object(line: bytes, number: int, file: Path) -> dict[str, object]:
+    try:
+        row = json.loads(line.decode("utf-8-sig" if number == 1 else "utf-8"))
+    except (json.JSONDecodeError, RecursionError) as error:
+        raise UserError(f"{file}, line {number} is no JSON ({str(error).rstrip('.')}); write one object.") from error
+    if not isinstance(row, dict):
+        raise UserError(f'{file}, line {number} is no object such as {{"text": …}}.')
+    return row
 
 
 class _Counted:
@@ -211,4 +227,6 @@ def _append(rows: pd.DataFrame, to: Path, out: IO[str], first: bool) -> None:
 
 
 def _plain(row: Mapping[str, object]) -> dict[str, object]:
-    return {key: value.item() if isinstance(value, np.generic) else value for key, value in row.items()}
+    """A row as JSON has it; what other rows have and this one lacks is null."""
+    plain = {key: value.item() if isinstance(value, np.generic) else value for key, value in row.items()}
+    return {key: None if isinstance(value, float) and value != value else value for key, value in plain.items()}

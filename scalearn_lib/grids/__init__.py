@@ -8,6 +8,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "studyfile": ["Study", "read_study"],
         "worker": ["carry_out", "planned"],
         "driver": ["run_grid"],
+        "jobs": ["all_items"],
         "progress": ["status"],
         "costs": ["cost_table", "measured"],
         "devices": ["claim_gpu"],

@@ -131,7 +131,7 @@ def kept_waiting(study: Study, jobs: Sequence[Job], output: Path) -> list[Job]:
 
     Snakemake takes a job with one failed run for a failed job, and starts nothing that needs any of its results.
     """
-    there = functools.cache(lambda source: state(source, output) == "complete")
+    there = functools.cache(lambda source: state(source, output, "adapter") == "complete")
     left = remaining([job for job in jobs if not log_file(study.name, job, output).exists()], output)
     return [job for job in left if all(there(source) for item in job.items for source in item.sources().values())]
 

@@ -7,12 +7,13 @@ import hashlib
 import json
 import os
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from ..methods import get_method
 from ..probing.pairs import Probe
 from ..runs.locks import acquire, run_lock
+from ..runs.reference import Need, reference_result
 from ..runs.result import RESULT, check_encoder, read_result
 from ..runs.run import Run, slug
 from ..tasks import get_suite
@@ -42,11 +43,13 @@ class Job:
         kind: one of `KINDS`.
         name: unique within the study, and the path of its executed notebook without ending.
         items: runs, or probes; none of them builds on another.
+        rank: jobs with a lower one start first, where both can: the number of the study's grid that needs it first.
     """
 
     kind: str
     name: str
     items: tuple[Item, ...]
+    rank: int = 0
 
 
 def kind_of(item: Item, sources: set[Item]) -> str:
@@ -69,24 +72,28 @@ def make_jobs(study: Study) -> list[Job]:
     """Group all runs and probes of a study into jobs.
 
     Runs of one kind are taken task by task, and put into one job as long as it has at most `runs_per_job` of them and
-    `hours_per_job` estimated GPU hours. A joint run is a job of its own, for all its tasks.
+    `hours_per_job` estimated GPU hours. A joint run is a job of its own, for all its tasks. What one grid of the study
+    needs comes before what only later ones need.
     """
-    items = all_items(study)
+    items, ranks = all_items(study), dict(study.ranks)
     sources = {source for item in items for source in item.sources().values()}
+    for item, rank in study.ranks.items():
+        for source in item.sources().values():
+            ranks[source] = min(rank, ranks.get(source, rank))
     seconds = estimate(items, gpu=True).seconds
     jobs = []
     for kind in KINDS:
-        here = sorted((i for i in items if kind_of(i, sources) == kind), key=_order)
+        here = sorted((i for i in items if kind_of(i, sources) == kind), key=lambda i: (ranks[i], *_order(i)))
         batch: list[Item] = []
         for item in here:
             hours = sum(seconds[one] for one in [*batch, item]) / 3600
             alone = kind == "joint" or len(batch) == study.runs_per_job or hours > study.hours_per_job
-            if batch and (alone or not _alike(batch[0], item)):
-                jobs.append(_job(kind, batch))
+            if batch and (alone or not _alike(batch[0], item) or ranks[batch[0]] != ranks[item]):
+                jobs.append(_job(kind, batch, ranks[batch[0]]))
                 batch = []
             batch.append(item)
         if batch:
-            jobs.append(_job(kind, batch))
+            jobs.append(_job(kind, batch, ranks[batch[0]]))
     return jobs
 
 
@@ -104,7 +111,7 @@ def _alike(one: Item, other: Item) -> bool:
     return _order(one)[:-1] == _order(other)[:-1]
 
 
-def _job(kind: str, items: Sequence[Item]) -> Job:
+def _job(kind: str, items: Sequence[Item], rank: int) -> Job:
     """A job, named by its first item and, if it has more, how many. A name that is too long for a file is cut."""
     first = items[0]
     path = first.folder(Path()) if isinstance(first, Run) else first.file(Path()).with_suffix("")
@@ -112,7 +119,7 @@ def _job(kind: str, items: Sequence[Item]) -> Job:
     name = slug(path.as_posix())
     if len(name) > LONGEST:
         name = f"{name[:LONGEST]}-{hashlib.sha256(name.encode()).hexdigest()[:12]}"
-    return Job(kind, f"{kind}/{name}{more}", tuple(items))
+    return Job(kind, f"{kind}/{name}{more}", tuple(items), rank)
 
 
 def log_file(study: str, job: Job, output: Path) -> Path:
@@ -125,8 +132,10 @@ def result_file(item: Item, output: Path) -> Path:
     return item.file(output) if isinstance(item, Probe) else item.folder(output) / RESULT
 
 
-def state(item: Item, output: Path) -> str:
+def state(item: Item, output: Path, need: Need = "scores") -> str:
     """ "complete", "failed" (a stored failure, made again when asked for again) or "missing" (or visibly damaged).
+
+    What the reference study has counts as complete, if it has what is needed.
 
     That weights are as they were written is not looked at here, but by whoever reads them.
 
@@ -136,6 +145,8 @@ def state(item: Item, output: Path) -> str:
     file = result_file(item, output)
     if isinstance(item, Probe):
         return "complete" if item.is_stored(output) else "missing"
+    if reference_result(item, need) is not None:
+        return "complete"
     try:
         result = read_result(file.parent)
     except ValueError:
@@ -143,6 +154,8 @@ def state(item: Item, output: Path) -> str:
     if result is None:
         return "missing"
     check_encoder(item, file.parent, result)
+    if result.status == "ok" and result.settings != item.settings():
+        return "missing"  # the budget is no longer what it was
     if not all((item.weights(output) / name).exists() for name in result.files):
         return "missing"
     return "complete" if result.status == "ok" else "failed"
@@ -152,17 +165,20 @@ def remaining(jobs: Sequence[Job], output: Path) -> list[Job]:
     """The jobs with what is not complete below `output`, named as before; jobs without any such run are left out.
 
     Where some runs of a job have all their source adapters and others wait for theirs, the latter become a job of
-    their own: a source adapter that cannot be made keeps nothing back but what builds on it.
+    their own: a source adapter that cannot be made keeps nothing back but what builds on it. Of a source adapter whose
+    scores alone are there, the weights are missing where something builds on it.
     """
-    there = functools.cache(lambda source: state(source, output) == "complete")
+    there = functools.cache(lambda source: state(source, output, "adapter") == "complete")
+    missing = {item for job in jobs for item in job.items if state(item, output) != "complete"}
+    missing |= {source for item in missing for source in item.sources().values() if not there(source)}
     left = []
     for job in jobs:
-        items = [item for item in job.items if state(item, output) != "complete"]
+        items = [item for item in job.items if item in missing]
         ready = tuple(item for item in items if all(there(source) for source in item.sources().values()))
         waiting = tuple(item for item in items if item not in ready)
         name = job.name + WAITING if ready else job.name
-        left += [Job(job.kind, job.name, ready)] if ready else []
-        left += [Job(job.kind, name, waiting)] if waiting else []
+        left += [replace(job, items=ready)] if ready else []
+        left += [replace(job, name=name, items=waiting)] if waiting else []
     return left
 
 
@@ -177,7 +193,7 @@ def forget_failures(jobs: Sequence[Job], output: Path) -> None:
         if not file.exists() or (held := acquire(lock, wait=False)) is None:
             continue  # nothing there, or a worker that was left behind is about to complete it
         try:
-            if state(item, output) != "complete":
+            if state(item, output, "adapter") != "complete":
                 file.unlink(missing_ok=True)
         finally:
             held.release()
@@ -198,6 +214,7 @@ def write_plan(study: Study, jobs: Sequence[Job], output: Path, resources: dict[
     for job in jobs:
         log_file(study.name, job, output).unlink(missing_ok=True)
         needs = dict.fromkeys(s for item in job.items for s in item.sources().values())
+        needs = [source for source in needs if reference_result(source, "adapter") is None]
         entries.append(
             {
                 "kind": job.kind,
@@ -206,6 +223,7 @@ def write_plan(study: Study, jobs: Sequence[Job], output: Path, resources: dict[
                 "inputs": [result_file(source, Path()).as_posix() for source in needs],
                 "outputs": [result_file(item, Path()).as_posix() for item in job.items],
                 "log": log_file(study.name, job, Path()).as_posix(),
+                "priority": -job.rank,
                 "resources": resources | dict(study.resources.get(job.kind, {})),
             }
         )

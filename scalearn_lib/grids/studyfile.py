@@ -43,6 +43,7 @@ class Study:
     Args:
         name: the file's name without its ending.
         runs, probes: what is wanted; what these build on is not listed.
+        ranks: the number of the grid, in the order of the file, that asks for a run or probe first.
         runs_per_job: runs of a job at most.
         hours_per_job: estimated GPU hours of a job at most, where it has more than one run.
         resources: by kind of job, what Snakemake is to ask for: `runtime` in minutes, `mem_mb`, `threads`, ...
@@ -51,6 +52,7 @@ class Study:
     name: str
     runs: tuple[Run, ...]
     probes: tuple[Probe, ...]
+    ranks: Mapping[Run | Probe, int]
     runs_per_job: int
     hours_per_job: float
     resources: Mapping[str, Mapping[str, object]]
@@ -79,7 +81,8 @@ def read_study(path: Path) -> Study:
     file = checked(StudyFile, data, path, lines)
     runs, probes = ([item for item in file.items if isinstance(item, kind)] for kind in (Run, Probe))
     resources = file.resources.model_dump(exclude_unset=True)
-    return Study(path.stem, tuple(runs), tuple(probes), file.runs_per_job, file.hours_per_job, resources)
+    ranks = {item: number for number, grid in reversed([*enumerate(file.grids)]) for item in grid.items}
+    return Study(path.stem, tuple(runs), tuple(probes), ranks, file.runs_per_job, file.hours_per_job, resources)
 
 
 def _known(check: Callable[[str], object]) -> AfterValidator:

@@ -64,7 +64,8 @@ def carry_out(items: Sequence[Item], output: Path) -> Iterator[tuple[Item, float
                 execute_probe(item, output)
                 score = None
             else:
-                result = execute(item, output)
+                # A planned run of stage 1 whose scores are there is wanted for its adapter.
+                result = execute(item, output, "scores" if item.sources() else "adapter")
                 score = result.score
         except Exception as error:  # an out-of-memory error, say: other runs may be smaller
             if not isinstance(error, UserError):

@@ -34,6 +34,11 @@ class Learner(Method, ABC):
         """Make a prepared model compute `task` in the next forward pass; only joint methods have anything to choose."""
         model.active_head = task.name
 
+    @property
+    def loses_coefficients(self) -> bool:
+        """Whether only heads come back with the best state, as in official runs of the ++ variants."""
+        return False
+
     def as_adapter(self, model: nn.Module, task: Task) -> str | None:
         """Give a trained model one plain adapter that does for `task` what the method does, and return its name.
 
@@ -51,10 +56,21 @@ class Learner(Method, ABC):
         """Read what `save` wrote into a prepared model."""
 
 
-def add_head(model: nn.Module, task: Task) -> None:
-    """Add a fresh two-layer head for `task` and make it active; a single output learns by squared error."""
+def add_head(model: nn.Module, task: Task, one_layer: bool = False) -> None:
+    """Add a fresh two-layer head for `task` and make it active; a single output learns by squared error.
+
+    Args:
+        model: an adapters model with heads.
+        task: what the head is for.
+        one_layer: whether the first of two layers stays as it is at first, without dropout before it, where texts are
+            chosen from: the pooler of the official runs' stage 2, which was frozen with the encoder.
+    """
     if task.kind == "multiple_choice":
         model.add_multiple_choice_head(task.name, num_choices=task.num_labels, layers=2, overwrite_ok=True)
+        if one_layer:
+            dropout, dense = list(model.heads[task.name])[:2]
+            dropout.p = 0.0
+            dense.requires_grad_(False)
     else:
         multilabel = task.kind == "multi_label"
         model.add_classification_head(

@@ -32,7 +32,7 @@ class AdapterFusion(Learner):
         load_sources(model, sources)
         setup = self.block(*sources, name=self.name)
         model.add_adapter_fusion(setup, config=self.config)
-        add_head(model, task)
+        add_head(model, task, one_layer=self.official)
         model.train_adapter_fusion(setup)
 
     def save(self, model: nn.Module, tasks: Sequence[Task], folder: Path) -> None:
@@ -50,6 +50,11 @@ class ScaLearn(AdapterFusion):
     """
 
     block = composition.ScaLearn
+
+    @property
+    def loses_coefficients(self) -> bool:
+        """Official checkpoints had no shared ω: the best state's head met the last state's ω."""
+        return self.official and composition.VARIANTS[self.config].shared
 
     def as_adapter(self, model: nn.Module, task: Task) -> str:
         """The block folded; a ValueError says why that cannot be."""

@@ -1,10 +1,10 @@
 """HyperFormer and HyperFormer++ (Karimi Mahabadi et al., 2021): adapters generated from embeddings of the tasks.
 
-A task's learned embedding is projected to a short vector v. Linear maps of v give everything that a layer's adapter
-consists of: weights and biases of both projections, and scale γ and shift β of a layer norm. The adapter adds
-γ ⊙ norm(U gelu(D x + c) + b) + β to the residual stream (section 2 of the paper). It has the place of adapters'
-`seq_bn`, after the feed-forward block; the authors have a second one after attention. The whole encoder is frozen, its
-own layer norms too, which the authors train.
+A task's learned embedding is projected to a short vector, whose layer norm is v. Linear maps of v give everything that
+a layer's adapter consists of: weights and biases of both projections, and scale γ and shift β of a layer norm. The
+adapter adds γ ⊙ norm(U gelu(D x + c) + b) + β to the residual stream (section 2 of the paper). It has the place of
+adapters' `seq_bn`, after the feed-forward block; the authors have a second one after attention. The whole encoder is
+frozen, its own layer norms too, which the authors train. gelu is its tanh form.
 
 The maps start with weights of standard deviation 0.01 and biases of 0, as in the authors' code: γ and β start near 0,
 and so does what the adapter adds.
@@ -92,8 +92,7 @@ class TaskVectors(nn.Module):
         self.layers = nn.Parameter(torch.randn(layers, embedding)) if layers else None
         inputs = 2 * embedding if layers else embedding
         self.projector = nn.Sequential(small_linear(inputs, middle), nn.ReLU(), small_linear(middle, projected))
-        # As in the authors' code, where only the generator of all layers has it.
-        self.norm = nn.LayerNorm(projected, eps=1e-6) if layers else nn.Identity()
+        self.norm = nn.LayerNorm(projected, eps=1e-6)
         self.generator = generator
 
     def forward(self, layer: int) -> Tensor:
@@ -143,10 +142,10 @@ class HyperFormer(LearnedState):
     """A generator for each layer, or with the option `shared_generator` (++) one for all; `activate` chooses the task.
 
     With hidden size d, bottleneck b, L layers, T tasks, embeddings of size e, a projector with hidden size m and output
-    p it learns T e + (e + 1) m + (m + 1) p + L (p + 1) (2 d b + b + 3 d) parameters.
+    p it learns T e + (e + 1) m + (m + 1) p + 2 p + L (p + 1) (2 d b + b + 3 d) parameters.
 
-    With one generator v comes from the task's and the layer's embedding, and is normalised: (T + L) e + (2 e + 1) m +
-    (m + 1) p + 2 p + (p + 1) (2 d b + b + 3 d) parameters. The authors' third embedding, of the place within a layer,
+    With one generator v comes from the task's and the layer's embedding: (T + L) e + (2 e + 1) m + (m + 1) p + 2 p +
+    (p + 1) (2 d b + b + 3 d) parameters. The authors' third embedding, of the place within a layer,
     is not needed: there is one place.
     """
 
@@ -156,7 +155,7 @@ class HyperFormer(LearnedState):
 
     def prepare(self, model: nn.Module, tasks: Sequence[Task], sources: Mapping[str, Path]) -> None:
         add_heads(model, tasks)
-        model.add_adapter(self.name, config=SeqBnConfig(reduction_factor=REDUCTION, non_linearity="gelu"))
+        model.add_adapter(self.name, config=SeqBnConfig(reduction_factor=REDUCTION, non_linearity="gelu_new"))
         config = model.adapters_config.match(self.name, BnConfig)
         places = [m for m in model.modules() if isinstance(m, BottleneckLayer) and self.name in m.adapters]
         hidden = model.config.hidden_size

@@ -53,11 +53,14 @@ class KeepTop(torch.autograd.Function):
         return gradient, None
 
 
-def new_scores(weight: Tensor) -> nn.Parameter:
-    """Return fresh scores for a weight of the prototype, Kaiming-uniform like the weights of `nn.Linear`."""
-    scores = nn.Parameter(torch.empty_like(weight))
-    nn.init.kaiming_uniform_(scores, a=math.sqrt(5))
-    return scores
+def new_scores(weight: Tensor, transposed: bool = False) -> nn.Parameter:
+    """Return fresh scores for a weight (out, in) of the prototype, uniform within ± 1 / √in like that of `nn.Linear`.
+
+    With `transposed` the bound is 1 / √out, as for a weight that is stored as (in, out).
+    """
+    scores = torch.empty_like(weight)
+    nn.init.kaiming_uniform_(scores.T if transposed else scores, a=math.sqrt(5))
+    return nn.Parameter(scores)
 
 
 class MaskedLinear(nn.Module):
@@ -68,16 +71,17 @@ class MaskedLinear(nn.Module):
         adapter: name of the adapter, and of its entry in the shared parameters.
         part: "down" or "up".
         sparsity: fraction of the weights that is kept.
-        combine: what becomes of the task's and the layer's mask (see `COMBINE`), where there is a `task`.
+        combine: what becomes of the task's and the layer's mask (see `COMBINE`), where there is a `task`; `None` where
+            there never is one, and the scores have the initial bounds of the single-task runs (see `new_scores`).
     """
 
     task: str | None = None
     """Whose mask to combine with the layer's."""
 
-    def __init__(self, linear: nn.Linear, adapter: str, part: str, sparsity: float, combine: str) -> None:
+    def __init__(self, linear: nn.Linear, adapter: str, part: str, sparsity: float, combine: str | None) -> None:
         super().__init__()
         self.adapter, self.part, self.sparsity, self.combine = adapter, part, sparsity, combine
-        self.mask_scores = new_scores(linear.weight)
+        self.mask_scores = new_scores(linear.weight, transposed=combine is None)
 
     def mask(self, shared: Mapping[str, Tensor]) -> Tensor:
         """Return the mask of the weight, (out, in)."""
@@ -103,7 +107,8 @@ class ProPETL(LearnedState):
     """A prototype adapter shared by all layers, and a mask per layer.
 
     With hidden size d, bottleneck b and L layers it learns 2 d b + b + d parameters of the prototype and
-    2 d b L scores. After training one bit per score would do; what is saved are the scores, so that training can go on.
+    2 d b L scores. In the official runs the scores were frozen by accident: masks stayed random, and `official` repeats
+    that. After training one bit per score would do; what is saved are the scores, so that training can go on.
 
     Options:
         sparsity: fraction of the prototype's weights that a mask keeps, per projection.
@@ -140,6 +145,10 @@ class ProPETL(LearnedState):
         add_head(model, task)
         add_prototype(model, self.name, self.sparsity)
         model.train_adapter(self.name)
+        if self.official:
+            for module in model.modules():
+                if isinstance(module, MaskedLinear):
+                    module.mask_scores.requires_grad_(False)
 
 
 class ProPETLMultiTask(ProPETL):
@@ -176,13 +185,13 @@ class ProPETLMultiTask(ProPETL):
                 module.task = task.name
 
 
-def add_prototype(model: nn.Module, name: str, sparsity: float, combine: str = "or") -> nn.ParameterDict:
+def add_prototype(model: nn.Module, name: str, sparsity: float, combine: str | None = None) -> nn.ParameterDict:
     """Add a bottleneck adapter whose parameters all layers share, masked by scores of their own.
 
     Args:
         name: of the adapter.
         sparsity: fraction of the weights that a mask keeps.
-        combine: see `COMBINE`.
+        combine: see `MaskedLinear`.
 
     Returns:
         The shared parameters: weight and bias of "down" and "up". They lie where adapters keep those of Compacter, so

@@ -2,8 +2,9 @@
 
 Two tasks are as similar as the mean cosine of all pairs of their sentences' embeddings (paper, appendix). With
 normalised embeddings that is the dot product of the two mean embeddings, which is all that is computed and kept. An
-embedding is the mean of the encoder's last hidden states over a sentence's tokens. The published runs compared 3 to 5
-sentences by mistake; here it is up to 10,000 of each training split.
+embedding is the mean of the encoder's last hidden states over a sentence's tokens. The official runs embedded by
+`SENTENCE_ENCODER`, and compared the sources with 3 to 5 sentences of the target by mistake, which `official` repeats;
+here it is the encoder at hand, and up to 10,000 sentences of each training split.
 
 Reading the sentences needs no labels, but a k-shot target's similarity comes from its whole training split too.
 """
@@ -26,7 +27,7 @@ from transformers import DataCollatorWithPadding, PreTrainedTokenizerBase
 
 from ..errors import UserError, unknown
 from ..tasks import SUITES, Task, get_suite
-from ..tasks.encoders import load_tokenizer
+from ..tasks.encoders import load_model, load_tokenizer
 from .base import Learner, add_head
 from .routing import check_alike
 from .sources import load_sources
@@ -34,14 +35,17 @@ from .sources import load_sources
 SEED = 42
 """Of the draw of sentences, the same for every run."""
 BATCH = 64
+SENTENCE_ENCODER = "sentence-transformers/all-mpnet-base-v2"
+"""What the official runs embedded sentences by, at up to `SENTENCE_LENGTH` tokens; `official` needs it at hand."""
+SENTENCE_LENGTH = 384
 _embeddings: dict[tuple[str, str, str, int], Tensor] = {}  # of this process, by suite, task, encoder and sentences
 
 
 class AdapterSoup(Learner):
     """The weighted average of the parameters of `top_k` source adapters; only the head learns: 0 transfer parameters.
 
-    The target's own adapter is always among them, where it is a source; the others are those most similar to the
-    target. Weights are the similarities, negative ones cut to zero, divided by their sum.
+    They are those of the tasks most similar to the target, which may but need not be among them, where it is a source.
+    Weights are the similarities, negative ones cut to zero, divided by their sum.
 
     Options:
         top_k: number of adapters that are averaged.
@@ -89,7 +93,7 @@ class AdapterSoup(Learner):
         for name in weights:
             model.delete_adapter(name)
         model.soup_weights = weights
-        add_head(model, task)
+        add_head(model, task, one_layer=self.official)
         model.base_model.freeze_model(True)  # on the base model, where AdapterTrainer looks for it
 
     def weights(self, model: nn.Module, task: Task, sources: Mapping[str, Path]) -> dict[str, float]:
@@ -101,10 +105,15 @@ class AdapterSoup(Learner):
             sources: folders of the source adapters; the embeddings of their tasks are kept beside them.
         """
         found = source_tasks(task, list(sources))
-        means = {name: self._embedding(model, found[name], folder) for name, folder in sources.items()}
-        own = means[task.name] if task.name in means else self._embedding(model, task, None)
+        by = load_model(SENTENCE_ENCODER, plain=True) if self.official else model
+        means = {name: self._embedding(by, found[name], folder) for name, folder in sources.items()}
+        if self.official and task.suite != "humset":
+            # By the number of splits of the target's data set, which was taken for the number of its rows.
+            own = self._compute(by, task, 5 if task.name == "mnli" else 3)
+        else:
+            own = means[task.name] if task.name in means else self._embedding(by, task, None)
         similarity = {name: max(0.0, float(own @ mean)) for name, mean in means.items()}
-        ranked = sorted(sources, key=lambda name: (name != task.name, -similarity[name]))[: self.top_k]
+        ranked = sorted(sources, key=lambda name: -similarity[name])[: self.top_k]
         total = sum(similarity[name] for name in ranked)
         if total == 0:
             raise UserError(
@@ -121,11 +130,16 @@ class AdapterSoup(Learner):
         if file and file.exists():
             return read_embedding(file, model.config.hidden_size)
         if key not in _embeddings:
-            tokenizer = load_tokenizer(model.name_or_path)
-            _embeddings[key] = mean_embedding(model, tokenizer, task, draw_sentences(task, self.sentences))
+            _embeddings[key] = self._compute(model, task, self.sentences)
         if file:
             write_embedding(file, _embeddings[key])
         return _embeddings[key]
+
+    def _compute(self, model: nn.Module, task: Task, sentences: int) -> Tensor:
+        """The mean embedding of at most so many sentences, `(hidden,)`."""
+        length = SENTENCE_LENGTH if self.official else None
+        tokenizer = load_tokenizer(model.name_or_path)
+        return mean_embedding(model, tokenizer, task, draw_sentences(task, sentences), length)
 
     def as_adapter(self, model: nn.Module, task: Task) -> str:
         return self.name
@@ -167,20 +181,26 @@ def draw_sentences(task: Task, limit: int) -> list[str]:
 
 @torch.inference_mode()
 def mean_embedding(
-    model: nn.Module, tokenizer: PreTrainedTokenizerBase, task: Task, sentences: Sequence[str]
+    model: nn.Module,
+    tokenizer: PreTrainedTokenizerBase,
+    task: Task,
+    sentences: Sequence[str],
+    length: int | None = None,
 ) -> Tensor:
     """Return the mean of the sentences' normalised embeddings, `(hidden,)`, float64 on the CPU.
 
     Args:
         model: an encoder without active adapters; it runs on a GPU where there is one, and returns to its device.
         tokenizer: of the encoder.
-        task: says how many tokens are read at most.
+        task: what is embedded.
         sentences: one or more texts.
+        length: tokens of a sentence that are read at most, by default the task's.
     """
     home, training = model.device, model.training
     device = torch.device("cuda") if torch.cuda.is_available() else home
     model.to(device).eval()
-    encoded = tokenizer(list(sentences), truncation=True, max_length=min(task.max_length, tokenizer.model_max_length))
+    length = min(length or task.max_length, tokenizer.model_max_length)
+    encoded = tokenizer(list(sentences), truncation=True, max_length=length)
     order = np.argsort([-len(ids) for ids in encoded["input_ids"]], kind="stable")
     collate = DataCollatorWithPadding(tokenizer)
     total = torch.zeros(model.config.hidden_size, dtype=torch.float64)

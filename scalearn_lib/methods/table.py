@@ -7,12 +7,14 @@ from .method import Method
 
 _HERE = "scalearn_lib.methods"
 
+_FEW_ON_RECORD = {"record": 3}
+
 # Published learning rate and patience of all variants of ScaLearn; equal budgets are a matter of overrides.
 _SCALEARN = {
     "learning_rate": 6e-3,
     "made_by": f"{_HERE}.fusion:ScaLearn",
     "patience": 30,
-    "epochs": {"record": 3},
+    "epochs": _FEW_ON_RECORD,
     "source_method": "adapter",
 }
 _ROUTING = _SCALEARN | {"made_by": f"{_HERE}.routing:Routing"}  # not published: on equal terms with ScaLearn
@@ -61,6 +63,7 @@ METHODS: dict[str, Method] = {
             "Factors on keys, values and the FFN's intermediate layer (Liu et al., 2022), 1 at first.",
             learning_rate=5e-3,
             made_by=f"{_HERE}.single:SingleAdapter",
+            epochs=_FEW_ON_RECORD,
             options={"config": "ia3"},
         ),
         Method(
@@ -113,6 +116,7 @@ METHODS: dict[str, Method] = {
             'Attention over the outputs of the source adapters (Pfeiffer et al., 2021), in adapters\' "dynamic" form.',
             learning_rate=5e-5,
             made_by=f"{_HERE}.fusion:AdapterFusion",
+            epochs=_FEW_ON_RECORD,
             source_method="adapter",
         ),
         Method(
@@ -121,6 +125,8 @@ METHODS: dict[str, Method] = {
             "The weighted average of the most similar source adapters' parameters; only the head learns.",
             learning_rate=3e-4,
             made_by=f"{_HERE}.soup:AdapterSoup",
+            patience_by_suite={"humset": 3},
+            epochs=_FEW_ON_RECORD,
             source_method="adapter",
             needs_texts=True,
             options={"top_k": 5, "sentences": 10_000},

@@ -65,14 +65,14 @@ def notebook_parameters(source: Path) -> dict[str, object]:
 
 
 def notebook_runs(source: Path) -> list[Run]:
-    """Return the runs that a notebook makes with its own parameters: targets × methods × seeds, and each k of SHOTS.
+    """Return the runs that a notebook makes with its own parameters: targets × methods × seeds × (K or each of SHOTS).
 
     Raises:
         UserError: as `notebook_parameters`, or a parameter is wrong.
     """
     parameters = notebook_parameters(source)
     study = check_parameters({name: parameters[name] for name in PARAMETERS})
-    return [run for k in parameters.get("SHOTS", [None]) for run in study.runs(k)]
+    return [run for k in parameters.get("SHOTS", [parameters.get("K")]) for run in study.runs(k)]
 
 
 def _drop_progress_bars(executed: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import UnionType
 
 import torch
 
@@ -60,12 +61,12 @@ def show_versions() -> None:
     print(f"{device} · {commit}{' with local changes' if about['changed'] else ''}")
 
 
-def check_parameters(namespace: Mapping[str, object], **more: type | list[type]) -> Parameters:
+def check_parameters(namespace: Mapping[str, object], **more: type | UnionType | list[type]) -> Parameters:
     """Check the parameters that a notebook was given; call it as `check_parameters(globals())`.
 
     Args:
         namespace: the notebook's globals, where each capitalised name is taken for a parameter.
-        **more: type of each further parameter of this notebook, `[type]` for a list.
+        **more: type of each further parameter of this notebook, `[type]` for a list, `type | None` where none will do.
 
     Raises:
         UserError: a parameter is unknown, missing, of the wrong type, or names what does not exist.
@@ -98,7 +99,7 @@ def check_parameters(namespace: Mapping[str, object], **more: type | list[type])
     )
 
 
-def _check_type(name: str, value: object, kind: type | list[type]) -> None:
+def _check_type(name: str, value: object, kind: type | UnionType | list[type]) -> None:
     if isinstance(kind, list):
         if not isinstance(value, list | tuple) or not value:
             example = {int: "[0, 1]", float: "[0.5, 1.0]", str: "['rte']"}[kind[0]]
@@ -110,5 +111,6 @@ def _check_type(name: str, value: object, kind: type | list[type]) -> None:
         return
     accepted = (int, float) if kind is float else kind
     if not isinstance(value, accepted) or isinstance(value, bool):
-        wanted = {int: "a whole number", float: "a number", str: "a text"}[kind]
+        words = {int: "a whole number", float: "a number", str: "a text", int | None: "a whole number or None"}
+        wanted = words[kind]
         raise UserError(f"{name} must be {wanted}, got {value!r}.")

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..tasks import Task
+from ..training.optimizer import AdamW
 
 
 def train_heads(
@@ -44,7 +45,7 @@ def train_heads(
     heads = [torch.stack(parts).repeat(settings, 1, 1).requires_grad_() for parts in zip(*initial, strict=True)]
     labels = {split: y.expand(settings, len(seeds), *y.shape) for split, y in labels.items()}
     features = {split: x.unsqueeze(1).expand(-1, len(seeds), *x.shape[1:]) for split, x in features.items()}
-    optimizer = torch.optim.AdamW(heads, lr=learning_rate, weight_decay=0.0, fused=True)
+    optimizer = AdamW(heads, lr=learning_rate, weight_decay=0.0, fused=True)
     batches = -(-rows // batch_size)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 1 - step / (epochs * batches))
     best, best_loss = [head.detach().clone() for head in heads], torch.full((len(heads[0]),), torch.inf)

@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
 
+from ..paths import reference_dir
 from ..runs.run import Run
+from ..training.budget import SOURCE_BUDGET
 from .store import pairs_file, read_pairs
 
 GRID = (0.0, 0.1, 0.3, 0.5, 0.7, 0.9, 1.0)
@@ -16,13 +18,22 @@ HEADS = (0, 1, 2, 3, 4)
 """Seeds of the probing heads in the paper."""
 
 
-ROWS = {"paper": (None, None, None), "medium": (1000, 300, 1000), "quick": (200, 100, 300), "smoke": (16, 8, 16)}
+ROWS = {
+    "paper": (None, None, None),
+    "converged": (1000, 300, 1000),
+    "medium": (1000, 300, 1000),
+    "quick": (200, 100, 300),
+    "smoke": (16, 8, 16),
+}
 """Training, validation and test examples at most that a budget probes with; `None` means all."""
 
 
 @dataclass(frozen=True)
 class Probe:
     """All pairs of strengths of the target's own adapter and a partner's, as in notebook 01.
+
+    In the budget `paper` a head goes on adapters of its own seed, as in the paper's runs, so that scores vary with
+    both; elsewhere all heads share the adapters of seed 0, which is a fifth of the training and of the encoding.
 
     Args:
         suite, target, partner, encoder, budget: names.
@@ -38,10 +49,15 @@ class Probe:
     grid: tuple[float, ...] = GRID
     heads: tuple[int, ...] = HEADS
 
-    def sources(self) -> dict[str, Run]:
-        """The two source adapters' runs, the target's own first."""
+    def heads_by_adapters(self) -> dict[int, tuple[int, ...]]:
+        """The seeds of the heads that go on the adapters of a seed, by that seed."""
+        return {head: (head,) for head in self.heads} if self.budget == "paper" else {0: self.heads}
+
+    def sources(self) -> dict[tuple[str, int], Run]:
+        """The runs of the source adapters by task and seed, the target's own first."""
         return {
-            name: Run(self.suite, name, "adapter", self.encoder, budget=self.budget)
+            (name, seed): Run(self.suite, name, "adapter", self.encoder, seed, budget=SOURCE_BUDGET[self.budget])
+            for seed in self.heads_by_adapters()
             for name in (self.target, self.partner)
         }
 
@@ -50,12 +66,15 @@ class Probe:
         return pairs_file(output, self.suite, self.encoder, self.budget, self.target, self.partner)
 
     def is_stored(self, output: Path) -> bool:
-        """Whether the table is there and has all of these strengths and heads."""
-        stored = read_pairs(self.file(output))
-        if stored is None:
-            return False
-        there = {tuple(row) for row in stored[[self.target, self.partner, "seed"]].to_numpy().tolist()}
-        return there >= set(product(self.grid, self.grid, self.heads))
+        """Whether the table is there, or in the reference study, and has all of these strengths and heads."""
+        reference = reference_dir()
+        files = [self.file(output)]
+        files += [self.file(reference).with_suffix(".csv.xz")] if reference else []
+        for stored in filter(lambda table: table is not None, map(read_pairs, files)):
+            there = {tuple(row) for row in stored[[self.target, self.partner, "seed"]].to_numpy().tolist()}
+            if there >= set(product(self.grid, self.grid, self.heads)):
+                return True
+        return False
 
     def __str__(self) -> str:
         return f"{self.suite}/{self.target}+{self.partner} probing ({self.encoder}, {self.budget})"

@@ -16,7 +16,7 @@ import torch
 from datasets import Dataset
 
 from ..runs.data import at_most, encoded
-from ..runs.execution import execute
+from ..runs.execution import execute, weights_of
 from ..runs.locks import sole_maker
 from ..tasks import Task, get_task
 from ..tasks.encoders import load_tokenizer
@@ -80,13 +80,16 @@ def execute_probe(wanted: Probe, output: Path) -> Path:
         UserError: as `execute`, for the source adapters.
     """
     file = wanted.file(output)
-    made = {name: execute(source, output) for name, source in wanted.sources().items()}
+    made = {name: execute(source, output, "adapter") for name, source in wanted.sources().items()}
     with sole_maker(file):
         if not wanted.is_stored(output):
             data = probing_data(wanted.suite, wanted.target, wanted.encoder, wanted.budget)
-            folders = {name: run.weights(output) for name, run in wanted.sources().items()}
             settings = list(product(wanted.grid, repeat=2))
             target = get_task(wanted.suite, wanted.target)
-            scores = probe(target, data, wanted.encoder, folders, settings, wanted.heads)
-            store_pairs(scores, made, output, wanted.suite, wanted.encoder, wanted.budget)
+            for seed, heads in wanted.heads_by_adapters().items():
+                runs = {name: run for (name, of), run in wanted.sources().items() if of == seed}
+                folders = {name: weights_of(run, output) for name, run in runs.items()}
+                scores = probe(target, data, wanted.encoder, folders, settings, heads)
+                results = {name: made[name, seed] for name in runs}
+                store_pairs(scores, results, output, wanted.suite, wanted.encoder, wanted.budget)
     return file

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import lzma
 from collections.abc import Mapping
 from pathlib import Path
 
 import pandas as pd
 
 from ..errors import say_once
+from ..paths import reference_dir
 from ..runs.locks import locked
 from ..runs.result import Result, source_versions
 from ..runs.run import slug
@@ -39,11 +41,21 @@ def store_pairs(
     return file
 
 
+def keep_pairs(file: Path, place: Path) -> Path:
+    """Store a file of probes compressed as `place` and ".xz", and return that."""
+    kept = place.with_suffix(".csv.xz")
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    temporary = kept.with_suffix(".tmp")
+    temporary.write_bytes(lzma.compress(file.read_bytes()))
+    temporary.replace(kept)
+    return kept
+
+
 def read_pairs(file: Path) -> pd.DataFrame | None:
-    """A file of `store_pairs`; `None` where there is none, or a damaged one."""
+    """A file of `store_pairs`, compressed or not; `None` where there is none, or a damaged one."""
     try:
         pairs = pd.read_csv(file)
-    except (FileNotFoundError, ValueError):  # pandas' errors of parsing are ValueErrors
+    except (FileNotFoundError, ValueError, lzma.LZMAError):  # pandas' errors of parsing are ValueErrors
         return None
     return pairs if {"seed", "score", "code", "data"} <= set(pairs.columns[2:]) else None
 
@@ -54,7 +66,7 @@ def pairs_file(output: Path, suite: str, encoder: str, budget: str, target: str,
 
 
 def load_pairs(output: Path, suite: str, encoder: str, budget: str) -> pd.DataFrame:
-    """Return all stored probes of pairs.
+    """Return all stored probes of pairs, those of the reference study included where one's own are not there.
 
     Columns: `target`, `partner`, `omega_target`, `omega_partner`, `seed`, `score` (on test), `validation` (NaN where it
     was not stored), and `code` and `data`, the versions that they were made by and from. Damaged files are named in a
@@ -62,7 +74,11 @@ def load_pairs(output: Path, suite: str, encoder: str, budget: str) -> pd.DataFr
     """
     columns = "target partner omega_target omega_partner seed score validation code data".split()
     frames = [pd.DataFrame(columns=columns)]
-    for file in sorted((output / "probing" / suite / slug(encoder) / budget).glob("*.csv")):
+    inside = Path("probing", suite, slug(encoder), budget)
+    shipped = (reference_dir() or output).joinpath(inside).glob("*.csv.xz")
+    files = {file.name.removesuffix(".csv.xz"): file for file in shipped}
+    files |= {file.name.removesuffix(".csv"): file for file in (output / inside).glob("*.csv")}
+    for _, file in sorted(files.items()):
         frame = read_pairs(file)
         if frame is None:
             say_once(f"Left out: {file} is no table of probes; remove it and probe again.")

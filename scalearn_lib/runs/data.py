@@ -7,7 +7,7 @@ import hashlib
 import json
 
 import numpy as np
-from datasets import Dataset, DatasetDict
+from datasets import Dataset, DatasetDict, concatenate_datasets
 from transformers import PreTrainedTokenizerBase
 
 from ..tasks import Task
@@ -39,9 +39,10 @@ def data_version_of(task: Task, encoder: str) -> str:
 
 def splits_of(run: Run, task: Task) -> tuple[DatasetDict, dict[str, object] | None]:
     """A task's encoded splits, cut to the budget's sizes by a fixed draw, and what was drawn for a k-shot run."""
-    data, drawn, budget = encoded(task, run.encoder), None, run.settings()
+    budget = run.settings()
+    data, drawn = official_splits(task, encoded(task, run.encoder), budget.official), None
     if run.k is not None:
-        train = task.load()["train"]
+        train = official_splits(task, task.load(), budget.official)["train"]
         indices = few_shot(task, train, run.k, run.seed, run.sampling)
         rows = json.dumps(train.select(indices).to_dict(), sort_keys=True)
         digest = hashlib.sha256(rows.encode()).hexdigest()
@@ -51,6 +52,18 @@ def splits_of(run: Run, task: Task) -> tuple[DatasetDict, dict[str, object] | No
     return DatasetDict(
         {split: at_most(rows, limits.get(split, budget.max_test)) for split, rows in data.items()}
     ), drawn
+
+
+def official_splits(task: Task, splits: DatasetDict, official: bool) -> DatasetDict:
+    """Return a task's splits, texts or encoded; of ReCoRD, if `official`, those of the official runs.
+
+    They trained on all training rows, in the order of their questions here, and selected on the test rows.
+    """
+    if not (official and "answers" in task.extra):
+        return splits
+    train = concatenate_datasets([splits["train"], splits["validation"]])
+    train = train.select(np.argsort(train["question"][:], kind="stable"))
+    return DatasetDict(splits | {"train": train, "validation": splits["test"]})
 
 
 def at_most(rows: Dataset, limit: int | None) -> Dataset:

@@ -4,57 +4,46 @@ from __future__ import annotations
 
 import gc
 import logging
-import resource
 import sys
-import time
 from collections.abc import Iterable
 from contextlib import nullcontext
-from dataclasses import asdict
 from pathlib import Path
 
 import torch
-import transformers
-from datasets import DatasetDict
 from torch import nn
 from tqdm.auto import tqdm
 
 from ..errors import UserError, say_once
-from ..methods import check_adapters, get_method, trainable_parameters, transfer_parameters
-from ..paths import output_dir
+from ..methods import check_adapters, get_method
+from ..paths import output_dir, reference_dir
 from ..tasks import find_adapter, get_task
 from ..tasks.encoders import load_model
-from ..training.joint import train_jointly
-from ..training.parallel import agreed, is_first, processes
-from ..training.searched import search_and_train
-from ..training.single import Diverged, train
-from .data import data_version_of, splits_of, tokenizer_of
+from ..training.parallel import agreed, is_first
 from .locks import sole_maker
+from .making import make
+from .reference import Need, reference_result
 from .result import (
     Failure,
     Result,
-    Scores,
     check_encoder,
     check_files,
-    checksums,
     fingerprint,
-    new_folder,
     read_result,
     source_versions,
-    write_result,
 )
-from .run import WEIGHTS, Run, RunFailed
-from .versions import code_version, provenance
+from .run import Run, RunFailed
 
 # adapters tells of every head and block that is overwritten and of every activation; runs do both all the time.
 logging.getLogger("adapters").setLevel(logging.ERROR)
 
 
-def execute(run: Run, output: Path | None = None) -> Result:
-    """Return the result of `run`: the stored one if it is complete, else one made now.
+def execute(run: Run, output: Path | None = None, need: Need = "scores") -> Result:
+    """Return the result of `run`: the stored one if it is complete, or that of the reference study, else one made now.
 
     Args:
         run: what to do.
         output: where results lie, by default `output_dir()`.
+        need: what has to be there; the reference study has only scores of most runs.
 
     Raises:
         RunFailed: the loss was NaN or infinite; the failure is stored beside the other results.
@@ -62,16 +51,28 @@ def execute(run: Run, output: Path | None = None) -> Result:
     """
     output = output or output_dir()
     folder = run.folder(output)
-    result = agreed(lambda: _stored(run, folder))
+    result = agreed(lambda: _stored(run, folder) or reference_result(run, need))
     if result is None:
         _check_own(run, folder)
-        sources = run.sources()
-        made = {task: execute(source, output) for task, source in sources.items()}
+        made = {task: execute(source, output, "adapter") for task, source in run.sources().items()}
         with sole_maker(folder) if is_first() else nullcontext():
             result = agreed(lambda: _stored(run, folder, say=True))  # another process may have made it meanwhile
             if result is None:
-                result = _make(run, folder, run.source_folders(output), source_versions(made))
+                result = make(run, folder, source_folders(run, output), source_versions(made))
     return result.of_task(run.task)
+
+
+def weights_of(run: Run, output: Path) -> Path:
+    """Folder of what a complete run learned: below `output`, or in the reference study."""
+    if _stored(run, run.folder(output)) is None and reference_result(run, "adapter") is not None:
+        return run.weights(reference_dir())
+    return run.weights(output)
+
+
+def source_folders(run: Run, output: Path) -> dict[str, Path]:
+    """Folder of each source adapter in the order of ω's rows: those of stage 1, then those from elsewhere."""
+    made = {name: weights_of(source, output) for name, source in run.sources().items()}
+    return made | {adapter.name: Path(adapter.folder) for adapter in run.adapters}
 
 
 def _check_own(run: Run, folder: Path) -> None:
@@ -86,14 +87,17 @@ def _check_own(run: Run, folder: Path) -> None:
         if find_adapter(adapter.name, adapter.folder, Path()) != adapter:
             raise UserError(f"{adapter.folder} has changed since {run} was asked for; ask for it again.")
     if run.adapters:
-        check_adapters(get_method(run.method).source_method, run.encoder, run.adapters)
+        check_adapters(run.method, run.encoder, get_task(run.suite, run.task), run.adapters)
+    for task in run.reads():
+        if task.content:
+            task.load()  # a mistake in the last of them is told before the first is trained on
     earlier = [other for other in folder.parent.parent.glob("*@*/seed*") if run.content and run.is_earlier(other)]
     if earlier and is_first():
         say_once(f"The data of {run} have changed: it is made anew, and what was made before stays in {earlier[0]}.")
 
 
 def _stored(run: Run, folder: Path, say: bool = False) -> Result | None:
-    """The complete result in a folder, or `None`; `say` tells of damage.
+    """The complete result in a folder, or `None`; `say` tells of damage, or that its budget is no longer what it was.
 
     Raises:
         UserError: it is the result of another encoder, whose name gives the same folder.
@@ -103,6 +107,8 @@ def _stored(run: Run, folder: Path, say: bool = False) -> Result | None:
         if result is None or isinstance(result, Failure):
             return None
         check_files(folder, result)
+        if result.settings != run.settings():
+            raise ValueError(f"{folder} was made when the budget '{run.budget}' had other settings")
     except ValueError as damage:
         if say:
             tqdm.write(f"Made again: {damage}.", file=sys.stderr)
@@ -111,11 +117,15 @@ def _stored(run: Run, folder: Path, say: bool = False) -> Result | None:
     return result
 
 
-def execute_all(runs: Iterable[Run], output: Path | None = None) -> list[Result]:
+def execute_all(runs: Iterable[Run], output: Path | None = None, need: Need = "scores") -> list[Result]:
     """Execute many runs, with a progress bar over all of them; failed runs are reported and left out.
 
     Source adapters come first, so that the bar counts every run once. Stored results of another version of the code
     are kept; where versions differ, a line says so.
+
+    Args:
+        runs, output: what to do, and where results lie.
+        need: what has to be there of each run (see `execute`).
     """
     wanted = list(dict.fromkeys(runs))
     every = list(dict.fromkeys([source for run in wanted for source in run.sources().values()] + wanted))
@@ -129,7 +139,7 @@ def execute_all(runs: Iterable[Run], output: Path | None = None) -> list[Result]
                 tqdm.write(f"{run} is left out: {lacking[0]} failed, on which it builds.", file=sys.stderr)
                 continue
             try:
-                results[run] = execute(run, output)
+                results[run] = execute(run, output, need if run in wanted else "scores")
             except RunFailed as error:
                 tqdm.write(str(error), file=sys.stderr)
     finally:
@@ -152,77 +162,16 @@ def load_trained(run: Run, output: Path | None = None) -> nn.Module:
         RunFailed, UserError: as `execute`; or a source adapter is not the one that the run was made with.
     """
     output = output or output_dir()
-    result = execute(run, output)
+    result = execute(run, output, "weights")
     for name, source in run.sources().items():
-        if fingerprint(execute(source, output).files) != result.source_weights[name]:
+        if fingerprint(execute(source, output, "adapter").files) != result.source_weights[name]:
             raise UserError(
-                f"{run} was made with another source adapter '{name}' than the one in {source.folder(output)}; "
+                f"{run} was made with another source adapter '{name}' than the one in {weights_of(source, output)}; "
                 f"remove {run.folder(output)} to make it again."
             )
-    method, tasks = get_method(run.method).learner(), run.tasks()
+    method, tasks = get_method(run.method).learner(official=run.settings().official), run.tasks()
     model = load_model(run.encoder)
-    method.prepare(model, tasks, run.source_folders(output))
+    method.prepare(model, tasks, source_folders(run, output))
     method.load(model, tasks, run.weights(output))
     method.activate(model, get_task(run.suite, run.task))
     return model.eval()
-
-
-@torch.inference_mode(False)
-@torch.enable_grad()  # whoever asks for a result within `torch.no_grad()` may be the first to ask
-def _make(run: Run, folder: Path, sources: dict[str, Path], versions: dict[str, object]) -> Result:
-    started = time.perf_counter()
-    transformers.utils.logging.set_verbosity_error()
-    method, tasks, budget = get_method(run.method).learner(), run.tasks(), run.settings()
-    if torch.cuda.is_available():
-        torch.cuda.reset_peak_memory_stats()
-    with new_folder(folder) if is_first() else nullcontext() as temporary:
-        data, drawn = zip(*(splits_of(run, task) for task in tasks), strict=True)
-        transformers.set_seed(run.seed)
-        model = load_model(run.encoder)
-        method.prepare(model, tasks, sources)
-        about = provenance() | versions | {"code": code_version(), "settings": budget, "few_shot": drawn[0]}
-        about |= {
-            "transfer_parameters": transfer_parameters(model),
-            "trainable_parameters": trainable_parameters(model),
-        }
-        about |= {"device": torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu"}
-        about |= {"threads": torch.get_num_threads(), "processes": processes()}
-        read = [
-            {"sizes": _sizes(rows), "data": data_version_of(t, run.encoder)}
-            for t, rows in zip(tasks, data, strict=True)
-        ]
-        try:
-            common = (tokenizer_of(run.encoder), budget, run.seed, str(run))
-            if method.joint:
-                by_name = {task.name: splits for task, splits in zip(tasks, data, strict=True)}
-                outcome, by_task = train_jointly(model, method, tasks, by_name, *common)
-                scores = zip(by_task.items(), read, strict=True)
-                about |= {"metric": "mean_metric", "tasks": {name: Scores(**s, **r) for (name, s), r in scores}}
-            else:
-                learn = search_and_train if method.searched else train
-                outcome = learn(model, method, tasks[0], data[0], *common)
-                about |= {"metric": tasks[0].metric}
-        except Diverged as error:
-            result = Failure(run=run, error=str(error), code=code_version())
-        else:
-            if is_first():
-                method.save(model, tasks, temporary / WEIGHTS)
-            about |= read[0] | asdict(outcome) | {"peak_memory_mib": _peak_memory()}
-            about["seconds"] |= {"total": round(time.perf_counter() - started, 3)}
-            result = Result(run=run, files=checksums(temporary / WEIGHTS) if is_first() else {}, **about)
-        if is_first():
-            write_result(temporary, result)
-    if isinstance(result, Failure):
-        raise RunFailed(f"{run} failed: {result.error}; see {folder}, and try a smaller learning rate.")
-    return agreed(lambda: read_result(folder))
-
-
-def _sizes(splits: DatasetDict) -> dict[str, int]:
-    return {split: len(rows) for split, rows in splits.items()}
-
-
-def _peak_memory() -> float:
-    """Peak MiB of the GPU during this run, or on the CPU of this process so far."""
-    if torch.cuda.is_available():
-        return round(torch.cuda.max_memory_allocated() / 2**20, 1)
-    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1)

@@ -94,6 +94,7 @@ class Result(Scores):
         peak_memory_mib: of the GPU during this run, or of the process so far.
         versions, commit, changed: packages, the repository's commit, and whether files differed from it.
         code: fingerprint of the sources that bear on numbers (see `versions.code_version`).
+        method_code: the same of the method (see `versions.method_version`).
         source_code, source_data, source_weights: versions of the source adapters' code, and fingerprints of their data
             and of their weights by task.
         device, threads, processes: what it ran on.
@@ -117,6 +118,7 @@ class Result(Scores):
     commit: str | None
     changed: bool
     code: str
+    method_code: str = ""
     source_code: list[str] = []
     source_data: str | None = None
     source_weights: dict[str, str] = {}
@@ -145,6 +147,7 @@ class Failure(Stored):
     status: Literal["failed"] = "failed"
     error: str
     code: str
+    method_code: str = ""
     files: dict[str, str] = {}
 
 
@@ -190,6 +193,20 @@ def write_result(folder: Path, result: Result | Failure) -> None:
     (folder / RESULT).write_text(result.model_dump_json(indent=1) + "\n")
 
 
+def parse_result(text: bytes) -> Result | Failure:
+    """Return the result that a text holds.
+
+    Raises:
+        ValueError: it holds none; the message says where and why.
+    """
+    try:
+        return _STORED.validate_json(text)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join(str(part) for part in first["loc"] if part not in ("ok", "failed"))
+        raise ValueError(f"no complete result ({where + ': ' if where else ''}{first['msg']})") from error
+
+
 def read_result(folder: Path) -> Result | Failure | None:
     """Return the result stored in `folder`, or `None` where there is none.
 
@@ -198,15 +215,15 @@ def read_result(folder: Path) -> Result | Failure | None:
     """
     file = folder / RESULT
     try:
-        result = _STORED.validate_json(file.read_bytes())
+        text = file.read_bytes()
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:
         raise ValueError(f"{file} cannot be read ({error.strerror})") from error
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        where = ".".join(str(part) for part in first["loc"] if part not in ("ok", "failed"))
-        raise ValueError(f"{file} is no complete result ({where + ': ' if where else ''}{first['msg']})") from error
+    try:
+        result = parse_result(text)
+    except ValueError as error:
+        raise ValueError(f"{file} is {error}") from error
     if not result.run.is_at(folder):
         raise ValueError(f"{file} is the result of another run, {result.run}")
     return result

@@ -12,7 +12,7 @@ from ..errors import UserError, say_once, unknown
 from ..methods import get_method
 from ..tasks import Adapter, Task, get_suite, get_task
 from ..tasks.few_shot import SAMPLINGS
-from ..training.budget import Budget, make_budget
+from ..training.budget import SOURCE_BUDGET, Budget, make_budget
 
 WEIGHTS = "weights"
 
@@ -30,7 +30,7 @@ class Run:
         encoder: "minilm", "tiny", a hub id or a folder.
         seed: seed of the initial values, the data order and the k-shot draw.
         k: number of training examples of a few-shot run; `None` means the whole training split.
-        budget: "paper", "medium", "quick" or "smoke".
+        budget: one of `BUDGETS`.
         overrides: settings of the budget to change, a mapping (kept as sorted pairs).
         sampling: how the examples of a few-shot run are drawn, one of `SAMPLINGS`.
         source_tasks: the source tasks of a two-stage method, or the tasks of a joint one; `None` means all of the
@@ -39,6 +39,7 @@ class Run:
         content: fingerprint of a user's own data that the run reads; `None` means as they are now, "" stands for
             published data alone.
 
+    The override `official` brings official sampling along.
     What does not bear on a run is set to its default, so that equal work is one run: the sampling without `k`, the
     source tasks of a single-task method, and its suite, which becomes the one that the task is at home in.
 
@@ -70,6 +71,8 @@ class Run:
             raise unknown("sampling", self.sampling, SAMPLINGS)
         if self.k is None:
             normal["sampling"] = "resampled"
+        elif dict(self.overrides).get("official") is True:
+            normal["sampling"] = "official"
         if method.joint and self.k is not None:
             raise UserError(
                 f"{method.title} trains all tasks at once, which the paper does not do on k examples; leave k out."
@@ -120,13 +123,17 @@ class Run:
 
     def content_now(self) -> str:
         """The fingerprint of the user's own data that this run reads, as they are now; "" if it reads none."""
-        method, read = get_method(self.method), {self.task}
-        if method.two_stage or method.joint:
-            read |= set(self.source_tasks or [task.name for task in get_suite(self.suite).tasks])
-        contents = [task.content for task in get_suite(self.suite).tasks if task.name in read and task.content]
+        contents = [task.content for task in self.reads() if task.content]
         if len(contents) < 2:
             return "".join(contents)
         return _short(" ".join(contents))
+
+    def reads(self) -> list[Task]:
+        """The tasks whose rows it depends on: the target, and the sources of its adapters or all that it trains."""
+        method, read = get_method(self.method), {self.task}
+        if method.two_stage or method.joint:
+            read |= set(self.source_tasks or [task.name for task in get_suite(self.suite).tasks])
+        return [task for task in get_suite(self.suite).tasks if task.name in read]
 
     def tasks(self) -> list[Task]:
         """What is trained: the target task, or for a joint method all its tasks."""
@@ -167,22 +174,26 @@ class Run:
         """The stage-1 runs that this run builds on, by source task in the order of the suite.
 
         They are the seed-0 adapters of all source tasks, as a rule the target among them; a k-shot run's own source
-        adapter is trained on the same k examples with the same seed. The method says which stage-1 method makes them.
+        adapter is trained on the same k examples with the same seed, or under official sampling with seed 0. The method
+        says which stage-1 method makes them, and they have a budget of their own, whatever that of stage 2
+        (`SOURCE_BUDGET`).
         """
         stage_1 = get_method(self.method).source_method
         if stage_1 is None:
             return {}
         names = self.source_tasks or [task.name for task in get_suite(self.suite).tasks]
-        sources = {name: Run(self.suite, name, stage_1, self.encoder, 0, None, self.budget) for name in names}
+        budget = SOURCE_BUDGET[self.budget]
+        sources = {name: Run(self.suite, name, stage_1, self.encoder, 0, None, budget) for name in names}
         if self.k is not None and self.task in sources:
             own = sources[self.task]
-            sources[self.task] = replace(own, seed=self.seed, k=self.k, sampling=self.sampling)
+            # The official draw is the same for all seeds, and the official runs had one source of it.
+            seed = 0 if self.sampling == "official" else self.seed
+            sources[self.task] = replace(own, seed=seed, k=self.k, sampling=self.sampling)
+        if self.settings().official:
+            sources = {
+                name: replace(run, overrides={**dict(run.overrides), "official": True}) for name, run in sources.items()
+            }
         return sources
-
-    def source_folders(self, output: Path) -> dict[str, Path]:
-        """Folder of each source adapter in the order of ω's rows: those of stage 1, then those from elsewhere."""
-        made = {name: source.weights(output) for name, source in self.sources().items()}
-        return made | {adapter.name: Path(adapter.folder) for adapter in self.adapters}
 
     def spec(self) -> dict[str, object]:
         """The run as plain data."""

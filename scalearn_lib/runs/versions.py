@@ -7,8 +7,10 @@ import functools
 import hashlib
 import importlib.metadata
 import platform
+import re
 import subprocess
 from collections.abc import Sequence
+from dataclasses import fields
 from fnmatch import fnmatch
 from pathlib import Path
 
@@ -16,18 +18,30 @@ import numpy as np
 import pyarrow as pa
 from datasets import DatasetDict
 
+from ..methods import Method, get_method
+
 PACKAGE = Path(__file__).resolve().parents[1]
 
 BEARING = (
     "composition/*.py",
-    "methods/*.py",
-    "tasks/*.py",
-    "training/*.py",
+    "methods/base.py",
+    "tasks/encoders.py",
+    "tasks/encoding.py",
+    "tasks/few_shot.py",
+    "tasks/metrics.py",
+    "training/joint.py",
+    "training/optimizer.py",
+    "training/parallel.py",
+    "training/searched.py",
+    "training/single.py",
     "runs/data.py",
-    "runs/execution.py",
-    "runs/run.py",
+    "runs/making.py",
 )
-"""The sources that bear on the numbers of a run."""
+"""The sources that bear on the numbers of every run.
+
+What a task's rows are is told by the fingerprint of its data, what a budget is by the settings in each result, and a
+method has a fingerprint of its own: new tasks, budgets and methods leave the others' results as they are.
+"""
 
 PROBING = (*BEARING, "probing/features.py", "probing/heads.py", "probing/probes.py")
 """The sources that bear on the scores of probing heads."""
@@ -51,6 +65,21 @@ def code_version(bearing: tuple[str, ...] = BEARING) -> str:
             if fnmatch(name, pattern):
                 digest.update(f"{name}\n{_essence(text)}\n".encode())
     return digest.hexdigest()[:12]
+
+
+@functools.cache
+def method_version(name: str) -> str:
+    """A fingerprint of a method: of its facts, and of the modules of its learner and those that they import."""
+    method = get_method(name)
+    modules, found = [method.made_by.partition(":")[0].rpartition(".")[2]], []
+    while modules:
+        module = f"methods/{modules.pop()}.py"
+        if module in SOURCES and module not in (*found, "methods/base.py", "methods/method.py", "methods/table.py"):
+            found.append(module)
+            modules += re.findall(r"^from \.(\w+) import", SOURCES[module], re.MULTILINE)
+    facts = {field.name: getattr(method, field.name) for field in fields(Method)}
+    del facts["title"], facts["about"], facts["learning_rate"], facts["patience"]  # words; and the budget's settings
+    return hashlib.sha256(f"{facts} {code_version(tuple(sorted(found)))}".encode()).hexdigest()[:12]
 
 
 def _essence(source: str) -> str:

@@ -10,6 +10,7 @@ from transformers import PreTrainedTokenizerBase
 
 from ..errors import UserError
 from .encoders import load_tokenizer
+from .encoding import TOO_LONG
 from .labels import balance
 from .metrics import baseline
 from .task import Suite, Task
@@ -41,8 +42,10 @@ def check_suite(suite: Suite, encoder: str) -> Iterator[tuple[str, bool]]:
         except UserError as error:
             yield f"  cannot be run: {error}", True
             continue
-        for line in (*_about(task, splits, tokenizer), *_problems(task, splits)):
+        for line in _about(task, splits, tokenizer):
             yield f"  {line}", False
+        if task.max_length > tokenizer.model_max_length:
+            yield f"  cannot be run: {TOO_LONG.format(task=task, tokenizer=tokenizer)}", True
     for adapter in suite.adapters:
         yield f"\nadapter {adapter.name}: {adapter.folder} ({adapter.sha256})", False
 
@@ -59,25 +62,24 @@ def _about(task: Task, splits: DatasetDict, tokenizer: PreTrainedTokenizerBase) 
     else:
         low, middle, high = np.quantile(labels, (0, 0.5, 1))
         yield f"labels: from {low:g} to {high:g}, half of them up to {middle:g}"
-    lengths = token_counts(task, splits["train"], tokenizer)
-    limit = min(task.max_length, tokenizer.model_max_length)
-    cut = float((lengths > limit).mean())
+    lengths, positions = token_counts(task, splits["train"], tokenizer), tokenizer.model_max_length
+    cut = float((lengths > task.max_length).mean())
     yield (
         f"tokens: {np.median(lengths):.0f} in the middle, {np.quantile(lengths, 0.95):.0f} in 95 % or fewer, "
-        f"{lengths.max()} at most; max_length {task.max_length} cuts {cut:.1%} of the texts"
+        f"{lengths.max()} at most"
     )
+    if cut:
+        more = f"raise it (the encoder takes {positions})" if task.max_length < positions else "take another encoder"
+        yield f"note: max_length {task.max_length} cuts {cut:.1%} of the rows of train; {more} or shorten the texts"
     yield f"baseline, without reading the texts: {task.metric} {baseline(task):.3f} on test"
     for row in splits["train"].select(range(min(EXAMPLES, len(splits["train"])))):
         texts = " | ".join(_short(row[column]) for column in task.columns)
         yield f"example: {_label(task, row['label'])} <- {texts}"
-
-
-def _problems(task: Task, splits: DatasetDict) -> Iterator[str]:
     for split in ("validation", "test"):
         counts = balance(splits[split]["label"][:], task.labels) if task.labels else {}
         absent = [name for name, count in counts.items() if not count]
         if absent:
-            yield f"note: {split} has no row of {len(absent)} classes, the first {absent[0]}"
+            yield f"note: {split} has no row of {len(absent)} of {len(counts)} classes, such as {absent[0]}"
         if len(splits[split]) < 50:
             yield f"note: {split} has only {len(splits[split])} rows, on which scores vary by chance"
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 from adapters import AutoAdapterModel
-from transformers import AutoConfig, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import AutoConfig, AutoModel, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
 from ..errors import UserError, unknown
 from ..paths import data_dir
@@ -91,8 +91,8 @@ def load_tokenizer(name: str) -> PreTrainedTokenizerBase:
     return tokenizer
 
 
-def load_model(name: str) -> PreTrainedModel:
-    """Load an encoder as an `adapters` model without heads: float32, in evaluation mode.
+def load_model(name: str, plain: bool = False) -> PreTrainedModel:
+    """Load an encoder as an `adapters` model without heads, or `plain` as transformers has it: float32, evaluating.
 
     Raises:
         UserError: there is no such encoder, or it cannot be loaded.
@@ -100,7 +100,8 @@ def load_model(name: str) -> PreTrainedModel:
     folder = encoder_dir(name)
     _tell_if_changed(folder)
     try:
-        return AutoAdapterModel.from_pretrained(folder, dtype=torch.float32, use_safetensors=True, **LOCAL).eval()
+        kind = AutoModel if plain else AutoAdapterModel
+        return kind.from_pretrained(folder, dtype=torch.float32, use_safetensors=True, **LOCAL).eval()
     except (OSError, ValueError) as error:
         raise _unloadable(name, error) from error
 

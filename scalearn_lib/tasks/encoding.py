@@ -15,6 +15,11 @@ EVALUATION_BATCH = {"cuda": 64, "cpu": 32}
 MANY_ROWS = 20_000
 """From so many rows on, tokenising takes long enough for a progress bar."""
 
+TOO_LONG = (
+    "Task '{task.name}' has up to {task.max_length} tokens, but this encoder has {tokenizer.model_max_length} "
+    "positions; take another encoder or a task with a smaller max_length."
+)
+
 
 def encode(dataset: Dataset, task: Task, tokenizer: PreTrainedTokenizerBase) -> Dataset:
     """Tokenise one split of a task, without padding.
@@ -34,10 +39,7 @@ def encode(dataset: Dataset, task: Task, tokenizer: PreTrainedTokenizerBase) -> 
             the tokenizer cannot pad.
     """
     if task.max_length > tokenizer.model_max_length:
-        raise UserError(
-            f"Task '{task.name}' has up to {task.max_length} tokens, but this encoder has {tokenizer.model_max_length} "
-            "positions; take another encoder or a task with a smaller max_length."
-        )
+        raise UserError(TOO_LONG.format(task=task, tokenizer=tokenizer))
     if tokenizer.pad_token_id is None:
         raise UserError(
             f"The tokenizer of {tokenizer.name_or_path} has no padding token, which batches of task '{task.name}' "

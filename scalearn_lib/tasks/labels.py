@@ -12,13 +12,20 @@ import numpy as np
 from ..errors import UserError
 from .rows import NUMBER, WHOLE, Rows
 
+MOSTLY = 0.9
+"""Share of labels that are numbers from which on the others count as mistakes."""
+
 
 def kind_of_labels(cells: Sequence[object]) -> str:
-    """The kind of task that labels make: lists multi-label, decimal numbers regression, all else classification."""
+    """The kind of task that labels make: lists multi-label, decimal numbers regression, all else classification.
+
+    A few cells that are no numbers among decimal ones are mistakes, not classes.
+    """
     if any(isinstance(cell, list | np.ndarray) for cell in cells):
         return "multi_label"
-    numbers = all(_number(cell) is not None for cell in cells)
-    return "regression" if numbers and not all(_is_whole(cell) for cell in cells) else "classification"
+    numbers = [cell for cell in cells if _number(cell) is not None]
+    decimal = not all(_is_whole(cell) for cell in numbers)
+    return "regression" if decimal and len(numbers) > len(cells) * MOSTLY else "classification"
 
 
 def class_names(rows: Rows, column: str, kind: str) -> tuple[str, ...]:
@@ -82,7 +89,10 @@ def _scores(rows: Rows, column: str) -> list[float]:
     for row, cell in enumerate(rows.column(column)):
         score = _number(cell)
         if score is None:
-            raise UserError(f"{rows.at(row)}: '{column}' is {cell!r}, expected a finite number; correct the row.")
+            raise UserError(
+                f"{rows.at(row)}: '{column}' is {cell!r}, expected a finite number; correct the row, or say "
+                "kind: classification where labels are no scores."
+            )
         scores.append(score)
     if len(set(scores)) < 2:
         raise UserError(f"{rows.files[0][0]}: '{column}' is {scores[0]} in every row; there is nothing to learn.")

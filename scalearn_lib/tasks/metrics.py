@@ -77,20 +77,20 @@ def score(task: Task, logits: np.ndarray, labels: np.ndarray, rows: Dataset | No
 def question_scores(rows: Dataset, logits: np.ndarray, labels: np.ndarray) -> dict[str, float]:
     """Score rows that are candidate answers to questions, question by question.
 
-    With a column `answers` (ReCoRD) the candidate with the highest logit of class 1 over class 0 is the answer, and its
-    `text` is compared with every right answer as in SQuAD: `exact_match` and `answer_f1`. Without (MultiRC),
-    `exact_match` is the share of questions with all candidates judged rightly.
+    With a column `answers` (ReCoRD) the candidate with the highest logit of class 1 is the answer, whatever that of
+    class 0, as in the official runs. Its text is compared with every right answer as in SQuAD: `exact_match` and
+    `answer_f1`. Without (MultiRC), `exact_match` is the share of questions with all candidates judged rightly.
 
     Args:
         rows: columns `question` (its number), and for ReCoRD `answer` (the candidate's text) and `answers`.
         logits: `(rows, 2)`.
         labels: `(rows,)`, 1 for a right candidate.
     """
-    frame = pd.DataFrame({"question": rows["question"][:], "margin": logits[:, 1] - logits[:, 0]})
+    frame = pd.DataFrame({"question": rows["question"][:], "right": logits[:, 1]})
     if "answers" not in rows.column_names:
         right = pd.Series(logits.argmax(axis=-1) == labels)
         return {"exact_match": float(right.groupby(frame["question"]).all().mean())}
-    best = rows.select(frame.groupby("question", sort=False)["margin"].idxmax())
+    best = rows.select(frame.groupby("question", sort=False)["right"].idxmax())
     pairs = list(zip(best["answer"], best["answers"], strict=True))
     f1 = [max(token_f1(answer, gold) for gold in golds) for answer, golds in pairs]
     exact = [normalised_answer(answer) in map(normalised_answer, golds) for answer, golds in pairs]

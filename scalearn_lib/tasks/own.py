@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -20,6 +19,7 @@ from ..yamlfile import Section, WrongAt, checked, fail, read_yaml
 from .adapters import PATTERNS, find_adapter
 from .hub import find
 from .labels import class_names, kind_of_labels, label_ids
+from .names import wrong_name
 from .rows import ENDINGS, Rows, read_rows
 from .splits import normalised, stratified
 from .task import KIND_METRICS, SPLITS, Suite, Task
@@ -40,9 +40,6 @@ METRICS = {
 }
 """Metrics by kind of task, the first being the default of `KIND_METRICS`."""
 
-RESERVED = ("all", "average", "label", "method", "parameters", "seeds", "versions")
-"""Names that mean something else on the command line or in tables."""
-
 FEWEST = 10
 """Rows that a class must have for a stratified split."""
 
@@ -57,7 +54,11 @@ def _listed(value: object) -> object:
 
 
 class Data(Section):
-    """Where the rows lie: files by split, or a dataset of the hub, whose splits may be named."""
+    """Where the rows lie: files by split, or a dataset of the hub.
+
+    Of the hub, `config` is the folder of the files, and a split is the start of their names; without any, those are
+    train, validation and test, as far as they are there.
+    """
 
     train: str | None = None
     validation: str | None = None
@@ -75,26 +76,30 @@ class Data(Section):
 
     def patterns(self) -> list[str]:
         """Glob patterns of the files in the hub's repository."""
-        named = [self.train or "train", *(name for name in (self.validation, self.test) if name)]
-        start = f"{self.config}/" if self.config else ""
-        return [f"{start}{name}*" for name in dict.fromkeys(named)]
+        start, named = f"{self.config}/" if self.config else "", self._named()
+        if not named:
+            return [f"{start}train*", f"{start}[tv]*"]  # the second for validation and test, which need not be there
+        return [f"{start}{name}*" for name in dict.fromkeys(({"train": "train"} | named).values())]
+
+    def _named(self) -> dict[str, str]:
+        return {split: name for split in SPLITS if (name := getattr(self, split)) is not None}
 
     def files(self, folder: Path, task: str) -> dict[str, list[Path]]:
         """The files of each split that there is; `folder` is the suite file's."""
         if self.hub is None:
-            named = {split: getattr(self, split) for split in SPLITS}
-            return {split: [folder / name] for split, name in named.items() if name is not None}
+            return {split: [folder / name] for split, name in self._named().items()}
         found = find(self.hub, "dataset", self.patterns(), f"Task '{task}'")
         start = found / self.config if self.config else found
-        files = {}
-        for split in SPLITS:
-            there = sorted(start.glob(f"{getattr(self, split) or split}*"))
-            there = [file for file in there if file.suffix in ENDINGS]
-            if there:
-                files[split] = there
-        if "train" not in files:
-            raise UserError(f"{start} of task '{task}' has no train file that ends in {', '.join(ENDINGS)}.")
-        return files
+        names = {"train": "train"} | (self._named() or dict(zip(SPLITS, SPLITS, strict=True)))
+        files = {
+            split: sorted(file for file in start.glob(f"{name}*") if file.suffix in ENDINGS)
+            for split, name in names.items()
+        }
+        lacking = [split for split in files if not files[split] and (split == "train" or self._named())]
+        if lacking:
+            wanted = f"{names[lacking[0]]}* that ends in {', '.join(ENDINGS)}"
+            raise UserError(f"{start} has no file {wanted}; name the files' folder as config, and their start.")
+        return {split: there for split, there in files.items() if there}
 
 
 class TaskSection(Section):
@@ -138,8 +143,8 @@ class SuiteFile(Section):
     def _names(self) -> SuiteFile:
         for kind, names in (("name", [self.name]), ("tasks", self.tasks), ("adapters", self.adapters)):
             for name in names:
-                if not re.fullmatch(r"[A-Za-z]\w*", name, re.ASCII):
-                    raise WrongAt(kind, f"has the name '{name}': take letters, digits and _, a letter first")
+                if reason := wrong_name(name):
+                    raise WrongAt(kind, f"is wrong: {reason}")
         twice = sorted(set(self.tasks) & set(self.adapters))
         if twice:
             raise WrongAt("adapters", f"has the name '{twice[0]}', which is a task's: rename one of them")
@@ -154,15 +159,21 @@ class OwnTask(Task):
         files: of each split that is given; the others are drawn from train.
         names: the text columns in the files.
         label_column: the column of the labels.
+        sha256: of the rows of each split that is given, which `content` is made from.
     """
 
     files: Mapping[str, list[Path]] = field(compare=False, repr=False)
     names: tuple[str, ...] = field(compare=False)
     label_column: str = field(compare=False)
+    sha256: Mapping[str, str] = field(compare=False, repr=False)
     checks_files = True
 
     def _read(self) -> DatasetDict:
-        given = {split: self._columns(read_rows(files)) for split, files in self.files.items()}
+        rows = {split: read_rows(files) for split, files in self.files.items()}
+        for split, part in rows.items():
+            if part.sha256 != self.sha256[split]:
+                raise UserError(f"{part.files[0][0]} has changed since this process began; start it again.")
+        given = {split: self._columns(part) for split, part in rows.items()}
         drawn = [split for split in ("test", "validation") if split not in given]
         if drawn:
             given |= self._drawn(given["train"], drawn)
@@ -238,10 +249,10 @@ def _file(path: Path, published: Mapping[str, Suite]) -> SuiteFile:
     file = checked(SuiteFile, data, path, lines)
     if file.name in published:
         fail(path, lines, ("name",), f"is that of a published suite: take another than {', '.join(published)}")
-    taken: Collection[str] = {task.name for suite in published.values() for task in suite.tasks} | set(RESERVED)
-    for name in (*file.tasks, *file.adapters):
-        if name in taken and (name in file.tasks or name in RESERVED):
-            fail(path, lines, ("tasks", name), "is a name that is taken by a published task or a table: take another")
+    taken = {task.name: task.suite for suite in published.values() for task in suite.tasks}
+    for name in file.tasks:
+        if name in taken:
+            fail(path, lines, ("tasks", name), f"is the name of a task of the suite '{taken[name]}': take another")
     return file
 
 
@@ -277,6 +288,7 @@ def _task(name: str, suite: str, section: TaskSection, folder: Path) -> OwnTask:
         files=files,
         names=tuple(section.text),
         label_column=section.label,
+        sha256=of,
     )
 
 

@@ -139,7 +139,7 @@ def _of_text(file: Path, text: str) -> pd.DataFrame:
 
 def _json_lines(file: Path, text: str) -> pd.DataFrame:
     rows = []
-    for number, line in enumerate(text.splitlines(), 1):  # pandas says no line, and makes numbers of some texts
+    for number, line in enumerate(text.split("\n"), 1):  # pandas says no line, and makes numbers of some texts
         if not line.strip():
             continue
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ..errors import UserError
 from .benchmark import HubTask
 from .glue import ENTAILS
 from .task import Suite
@@ -11,17 +12,29 @@ YES_NO = ("False", "True")
 
 
 def wic_texts(batch: Batch) -> Batch:
-    """One text: both sentences, and the question about the word."""
-    columns = zip(batch["sentence1"], batch["sentence2"], batch["word"], strict=True)
-    texts = [
-        f"{first} {second} Does {word} have the same meaning in both sentences?" for first, second, word in columns
+    """Both sentences, each after the word."""
+    pairs = [
+        [f"{word}: {text}" for word, text in zip(batch["word"], batch[column], strict=True)]
+        for column in ("sentence1", "sentence2")
     ]
-    return {"text": texts, "label": batch["label"]}
+    return {"text": pairs[0], "text_pair": pairs[1], "label": batch["label"]}
 
 
 def wsc_texts(batch: Batch) -> Batch:
-    """The pronoun (span 2) before the text, and the noun that it may stand for (span 1) as the pair."""
-    texts = [f"{span}: {text}" for span, text in zip(batch["span2_text"], batch["text"], strict=True)]
+    """The text with its pronoun (word number `span2_index`) between asterisks, and the noun that it may stand for.
+
+    Raises:
+        UserError: the text has no such word.
+    """
+    texts = []
+    for text, place in zip(batch["text"], batch["span2_index"], strict=True):
+        words = text.split()
+        if not 0 <= place < len(words):
+            raise UserError(
+                f"A row of task 'wsc' has {len(words)} words and its pronoun at {place}; run `scalearn prefetch` again."
+            )
+        words[place] = f"*{words[place]}*"
+        texts.append(" ".join(words))
     return {"text": texts, "text_pair": batch["span1_text"], "label": batch["label"]}
 
 
@@ -44,12 +57,16 @@ def multirc_texts(batch: Batch) -> Batch:
 
 
 def record_texts(batch: Batch) -> Batch:
-    """A row per question and entity: the passage, and the query with the entity in the place of the placeholder."""
+    """A row per question and entity: the passage, and the query with the entity in the place of the placeholder.
+
+    The passage's highlights become items of a list.
+    """
     rows: Batch = {name: [] for name in ("text", "text_pair", "question", "answer", "answers", "label")}
     columns = (batch[name] for name in ("passage", "query", "entities", "answers", "idx"))
     for passage, query, entities, answers, idx in zip(*columns, strict=True):
         for entity in entities:
-            values = (passage, query.replace("@placeholder", entity), idx["query"], entity, answers, entity in answers)
+            text = passage.replace("@highlight\n", "- ")
+            values = (text, query.replace("@placeholder", entity), idx["query"], entity, answers, entity in answers)
             for column, value in zip(rows.values(), values, strict=True):
                 column.append(value)
     return rows
@@ -102,7 +119,7 @@ MULTIRC = _superglue(
 BOOLQ = _superglue("boolq", ("question", "passage"), YES_NO, "does the passage answer the question with yes?")
 WIC = _superglue(
     "wic",
-    ("text",),
+    ("text", "text_pair"),
     YES_NO,
     "has a word the same meaning in two sentences?",
     inputs=("word", "sentence1", "sentence2", "label"),
@@ -113,7 +130,7 @@ WSC = _superglue(
     ("text", "text_pair"),
     YES_NO,
     "does the pronoun stand for the noun?",
-    inputs=("text", "span1_text", "span2_text", "label"),
+    inputs=("text", "span1_text", "span2_index", "label"),
     convert=wsc_texts,
 )
 COPA = _superglue(

@@ -18,6 +18,7 @@ from ..methods import Learner
 from ..tasks import Task
 from ..tasks.encoding import collator
 from .budget import Budget
+from .optimizer import optimizer_for
 from .parallel import processes
 from .single import (
     KeepBest,
@@ -26,17 +27,16 @@ from .single import (
     by_length,
     count_no_flops,
     logged,
-    optimizer_for,
     test_scores,
     training_arguments,
 )
 
-TEMPERATURE = 10
-"""Of the draw of tasks (paper, appendix): the chance of a task with n examples is proportional to n ** (1 / 10)."""
+OFFICIAL_ROWS = 100_730
+"""Rows of ReCoRD that official joint runs drew from: meant was its number of questions, each of which has several."""
 
 
-def task_probabilities(sizes: Sequence[int], temperature: float = TEMPERATURE) -> np.ndarray:
-    """Return the chance of each task, from its number of training examples."""
+def task_probabilities(sizes: Sequence[int], temperature: float) -> np.ndarray:
+    """Return the chance of each task, proportional to n ** (1 / temperature) with its n training examples."""
     weights = np.array(sizes, dtype=np.float64) ** (1 / temperature)
     return weights / weights.sum()
 
@@ -76,7 +76,10 @@ class TaskBatches(Sampler[list[tuple[int, int]]]):
 
 
 class JointTrainer(Trainer):
-    """Trains on batches of one task each, and evaluates on every task: `eval_loss` is the mean of their losses."""
+    """Trains on batches of one task each, and evaluates on the others than ReCoRD: `eval_loss` is their mean loss.
+
+    As in the official runs, ReCoRD bears on no selection; its 118,000 rows would take longer than all other tasks'.
+    """
 
     def __init__(
         self,
@@ -92,6 +95,7 @@ class JointTrainer(Trainer):
         self.collators = [collator(task, tokenizer) for task in tasks]
         self.rows = [self._model_inputs(data[task.name]["train"], tokenizer) for task in tasks]
         self.selection = [by_length(data[task.name][select_on]) for task in tasks]
+        self.selecting = [number for number, task in enumerate(tasks) if "answers" not in task.extra]
         # The datasets are only there for Trainer's own checks.
         super().__init__(train_dataset=self.rows[0], eval_dataset=self.selection[0], **more)
         self._get_eval_sampler = SequentialSampler
@@ -121,8 +125,8 @@ class JointTrainer(Trainer):
 
     def evaluate(self, *_, **__) -> dict[str, float]:
         metrics, losses, primary = {}, [], []
-        for number, (task, rows) in enumerate(zip(self.tasks, self.selection, strict=True)):
-            scores = self.scores(number, rows)
+        for number in self.selecting:
+            task, scores = self.tasks[number], self.scores(number, self.selection[number])
             losses.append(scores["loss"])
             primary.append(scores[task.metric])
             metrics |= {f"eval_{task.name}_{name}": value for name, value in scores.items()}
@@ -154,7 +158,8 @@ def train_jointly(
     Args:
         model: a model prepared by the joint `method`, changed in place.
         data: encoded splits by task.
-        budget: its steps count batches of any task; an epoch is as many batches as all tasks together have.
+        budget: its steps count batches of any task; an epoch is as many batches as all tasks together have, and tasks
+            are drawn with its `sampling_temperature`.
         seed: seed of dropout and of the draws of tasks and rows.
         title: what the progress bar says.
 
@@ -172,9 +177,15 @@ def train_jointly(
         )
     train_rows = [data[task.name]["train"] for task in tasks]
     sizes = [len(rows) for rows in train_rows]
+    weights = [examples(rows) for rows in train_rows]
+    if budget.official:
+        sizes = weights = [
+            min(size, OFFICIAL_ROWS) if "answers" in task.extra else size
+            for task, size in zip(tasks, sizes, strict=True)
+        ]
     per_epoch = sum(-(-size // budget.batch_size) for size in sizes)
     steps = min(budget.max_steps, budget.epochs * per_epoch)
-    probabilities = task_probabilities([examples(rows) for rows in train_rows])
+    probabilities = task_probabilities(weights, budget.sampling_temperature)
     batches = TaskBatches(sizes, probabilities, budget.batch_size, steps, seed)
     by_metric = budget.select == "metric"
     keep, watch = KeepBest("eval_metric" if by_metric else "eval_loss", by_metric), Watch(title)
@@ -205,9 +216,11 @@ def train_jointly(
             for split, rows in data[task.name].items():
                 if split.startswith("test"):
                     test |= trainer.scores(number, by_length(rows), split.removeprefix("test"))
-            validation = {
-                key: keep.best[f"eval_{task.name}_{key}"] for key in test if f"eval_{task.name}_{key}" in keep.best
-            }
+            if number in trainer.selecting:
+                selected = {key.removeprefix(f"eval_{task.name}_"): value for key, value in keep.best.items()}
+            else:
+                selected = trainer.scores(number, trainer.selection[number])
+            validation = {key: selected[key] for key in test if key in selected}
             by_task[task.name] = {"metric": task.metric, "test": test, "validation": validation}
         tested = time.perf_counter()
     mean = {

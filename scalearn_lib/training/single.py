@@ -24,11 +24,13 @@ from transformers import (
     TrainingArguments,
 )
 
+from ..errors import UserError
 from ..methods import Learner
 from ..tasks import Task
 from ..tasks.encoding import EVALUATION_BATCH, collator
 from ..tasks.metrics import score
 from .budget import Budget
+from .optimizer import optimizer_for
 from .parallel import go_parallel, is_first, processes
 from .tracking import tracking
 
@@ -59,10 +61,15 @@ class KeepBest(TrainerCallback):
 
     `load_best_model_at_end` would write every frozen source adapter to disk at each evaluation, hundreds of times in a
     few-shot run, and adapters' trainer does not restore a head that is named unlike its adapter.
+
+    Args:
+        metric: what selects, a name in an evaluation's results.
+        greater_is_better: whether high values of it are good.
+        heads_only: whether only heads are restored, as in the official runs of the ++ variants.
     """
 
-    def __init__(self, metric: str, greater_is_better: bool) -> None:
-        self.metric, self.sign = metric, 1 if greater_is_better else -1
+    def __init__(self, metric: str, greater_is_better: bool, heads_only: bool = False) -> None:
+        self.metric, self.sign, self.heads_only = metric, 1 if greater_is_better else -1, heads_only
         self.best: dict[str, float] | None = None
         self.state: dict[str, torch.Tensor] = {}
 
@@ -76,7 +83,10 @@ class KeepBest(TrainerCallback):
             raise Diverged(f"validation {self.metric.removeprefix('eval_')} is {value} at step {state.global_step}")
         if self.best is None or self.sign * (value - self.best[self.metric]) > 0:
             self.best = {**metrics, "epoch": state.epoch, "step": state.global_step}
-            self.state = {name: p.detach().clone() for name, p in model.named_parameters() if p.requires_grad}
+            learned = {name: p for name, p in model.named_parameters() if p.requires_grad}
+            if self.heads_only:
+                learned = {name: p for name, p in learned.items() if name.startswith("heads.")}
+            self.state = {name: p.detach().clone() for name, p in learned.items()}
 
     def on_train_end(self, args, state, control, model, **kwargs) -> None:
         with torch.no_grad():
@@ -137,7 +147,7 @@ def train(
     steps = min(budget.max_steps, budget.epochs * per_epoch)
     by_metric = budget.select == "metric"
     metric = f"eval_{task.metric}" if by_metric else "eval_loss"
-    keep, watch = KeepBest(metric, by_metric), Watch(title)
+    keep, watch = KeepBest(metric, by_metric, method.loses_coefficients), Watch(title)
     selection = by_length(data[budget.select_on])
 
     def compute_metrics(prediction: EvalPrediction) -> dict[str, float]:
@@ -156,6 +166,7 @@ def train(
             optimizers=(optimizer_for(model, method, budget), None),
         )
         trainer.remove_callback(PrinterCallback)  # Watch shows the same in one line
+        trainer.penalty_unscaled = budget.official  # read by composition/repairs.py
         # Rows are sorted by length already, and scores by question need their order.
         trainer._get_eval_sampler = SequentialSampler
         count_no_flops(trainer)
@@ -184,6 +195,15 @@ def train(
         history=logged(trainer, f"eval_{task.metric}"),
         seconds={"train": round(trained - started, 3), "test": round(tested - trained, 3)},
     )
+
+
+def check_precision(budget: Budget) -> None:
+    """Raise `UserError` if a budget's precision needs a GPU and there is none."""
+    if budget.precision == "fp16" and not torch.cuda.is_available():
+        raise UserError(
+            "The precision fp16, which the paper's runs had, needs a GPU; take --set precision=bf16 or --set "
+            "precision=float32 here."
+        )
 
 
 def training_arguments(
@@ -216,11 +236,13 @@ def training_arguments(
         eval_steps=min(budget.eval_steps or per_epoch, steps),
         metric_for_best_model=keep.metric,
         greater_is_better=keep.sign > 0,
-        group_by_length=True,
+        group_by_length=budget.group_by_length,
         label_names=["labels"],
         weight_decay=budget.weight_decay,
         warmup_ratio=budget.warmup_ratio,
-        fp16=torch.cuda.is_available(),
+        fp16=budget.precision == "fp16",
+        bf16=budget.precision == "bf16",
+        use_cpu=not torch.cuda.is_available(),
         dataloader_pin_memory=torch.cuda.is_available(),
     )
     # One run per GPU: Trainer would copy the model to all that are visible, and take a batch for each.
@@ -238,25 +260,6 @@ def logged(trainer: Trainer, metric: str) -> list[dict[str, float]]:
     keys = ("step", "loss", "eval_loss", metric)
     logs = (log for log in trainer.state.log_history if "loss" in log or "eval_loss" in log)
     return [{key: log[key] for key in keys if key in log} for log in logs]
-
-
-def optimizer_for(model: nn.Module, method: Learner, budget: Budget) -> torch.optim.Optimizer | None:
-    """Return AdamW with the method's own learning rates, or `None` where all parameters learn at one.
-
-    As in transformers' trainer, biases and layer norms have no weight decay.
-    """
-    if not method.rate_factors:
-        return None
-    decayed = set(Trainer.get_decay_parameter_names(None, model))
-    groups: dict[tuple[float, float], list[nn.Parameter]] = {}
-    for name, parameter in model.named_parameters():
-        if parameter.requires_grad:
-            factor = math.prod(factor for key, factor in method.rate_factors.items() if key in name)
-            decay = budget.weight_decay if name in decayed else 0.0
-            groups.setdefault((factor * budget.learning_rate, decay), []).append(parameter)
-    return torch.optim.AdamW(
-        [{"params": params, "lr": rate, "weight_decay": decay} for (rate, decay), params in groups.items()], fused=True
-    )
 
 
 def test_scores(trainer: Trainer, task: Task, rows: Dataset, suffix: str) -> dict[str, float]:

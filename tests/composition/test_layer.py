@@ -87,14 +87,18 @@ def test_penalty_pulls_each_sources_mean_to_one() -> None:
 
 def test_the_trainers_penalty_is_on_the_scale_of_fp16_losses() -> None:
     gradients = {}
-    for scaler in (None, torch.amp.GradScaler("cpu", init_scale=1024.0)):
+    for scaled, defect in ((False, False), (True, False), (True, True)):
+        scaler = torch.amp.GradScaler("cpu", init_scale=1024.0) if scaled else None
         model, setup = roberta(), ScaLearn(*"abc")
         activate(model, setup, ScaLearnConfig(regularization=0.1))
         trainer = types.SimpleNamespace(train_adapter_fusion=True, accelerator=types.SimpleNamespace(scaler=scaler))
+        trainer.penalty_unscaled = defect
         AdapterTrainerCallback(trainer).on_step_end(None, None, None, model=model)
-        gradients[scaler is None] = next(iter(omegas(model).values())).grad
-    torch.testing.assert_close(gradients[False], gradients[True] * 1024)
-    assert gradients[True].abs().max() > 0
+        gradients[scaled, defect] = next(iter(omegas(model).values())).grad
+    true = gradients[False, False]
+    torch.testing.assert_close(gradients[True, False], true * 1024)
+    torch.testing.assert_close(gradients[True, True], true)  # which the scaler then divides by 1024
+    assert true.abs().max() > 0
 
 
 def test_fixed_coefficients_learn_nothing() -> None:

@@ -14,6 +14,7 @@ from scalearn_lib.course.repair import grade_id
 
 SOURCE = Path(__file__).parents[2] / "notebooks" / "assignments" / "source"
 POINTS = {"learning_to_scale": (26, 6), "scaling": (17, 6), "budget": (15, 6), "replication": (14, 14)}
+POINTS |= {"project": (14, 18)}
 """Points by tests and by hand of each assignment, in the order of the course."""
 
 
@@ -181,6 +182,46 @@ CASES = {
         "replication",
         {"a4_differences": ("wide[method] - wide[other]", "wide[other] - wide[method]")},
         {"a4_test_differences": "wrong way round"},
+    ),
+    "a test split of five rows": Case(
+        "project",
+        {
+            "a5_suite": (
+                'suite_file = "example.yaml"',
+                'suite_file = "mine.yaml"\n'
+                'pd.read_csv("example_topic.csv")[::80].to_csv("few.csv", index=False)\n'
+                'few = "{train: example_topic.csv, test: few.csv}"\n'
+                'with open("example.yaml") as given, open(suite_file, "w") as mine:\n'
+                '    mine.write(given.read().replace("example_topic.csv", few))',
+            )
+        },
+        {"a5_test_suite": "has 5 rows, but 30 are needed", "a5_test_results": "from other data than you hand in"},
+    ),
+    "one seed": Case(
+        "project",
+        {"a5_planned": ("for seed in seeds", "for seed in seeds[:1]")},
+        {"a5_test_planned": "Seeds are missing"},
+    ),
+    "results of other data": Case(
+        "project",
+        {
+            "a5_results": (
+                'results_file = "example_results.csv"',
+                'results_file = "mine.csv"\n'
+                'pd.read_csv("example_results.csv").assign(content="old").to_csv(results_file, index=False)',
+            )
+        },
+        {"a5_test_results": "made from other data than you hand in"},
+    ),
+    "a mean above the baseline": Case(
+        "project",
+        {"a5_learned": ("low = scores.mean() - half", "low = scores.mean()")},
+        {"a5_test_learned": "A mean above the baseline is not enough"},
+    ),
+    "difference turned round": Case(
+        "project",
+        {"a5_conclusion": ('wide["scalearn"] - wide["adapter_fusion"]', 'wide["adapter_fusion"] - wide["scalearn"]')},
+        {"a5_test_conclusion": "The sign is the wrong way round"},
     ),
     "omega without a gradient": Case(
         "learning_to_scale",

@@ -36,8 +36,9 @@ def failures(notebook: NotebookNode, monkeypatch: pytest.MonkeyPatch, folder: Pa
 @pytest.fixture
 def folder(tmp_path: Path, request: pytest.FixtureRequest) -> Path:
     """A folder with the stored files of every assignment, as a student has those of one."""
-    for file in SOURCE.glob("*/*.csv"):
-        shutil.copy(file, tmp_path)
+    for file in SOURCE.glob("*/*.*"):
+        if file.suffix != ".ipynb":
+            shutil.copy(file, tmp_path)
     return tmp_path
 
 

@@ -10,7 +10,7 @@ import pytest
 from nbformat import NotebookNode
 from nbgrader.api import Gradebook
 
-from scalearn_lib.course import grading
+from scalearn_lib.course import grading, submissions
 from scalearn_lib.course.contained import Limits, execute
 from scalearn_lib.course.release import release
 from scalearn_lib.course.repair import grade_id, repair
@@ -137,6 +137,33 @@ get_ipython().showtraceback = lambda *more, **others: None"""
     feedback = (tmp_path / "out" / "feedback" / "wrong" / "mini.md").read_text()
     assert "| test_double | 0 of 1 | double doubles |" in feedback
     assert "BEGIN HIDDEN" not in feedback and "return 2 * x" not in feedback
+
+
+def test_data_beside_the_notebook_come_along_and_nothing_else(course: Path, tmp_path: Path) -> None:
+    answer = (
+        "from pathlib import Path\nfactor = int(Path('rows/factor.csv').read_text())\n"
+        "other = sorted(path.name for path in Path('.').rglob('*') if path.is_file())\n"
+        "assert other == ['factor.csv', 'suite.yaml'], other\ndef double(x):\n    return factor * x"
+    )
+    hand_in(tmp_path / "in", "ann", answered(course, answer))
+    folder = tmp_path / "in" / "ann" / "mini"
+    (folder / "rows").mkdir()
+    (folder / "rows" / "factor.csv").write_text("2")
+    (folder / "suite.yaml").write_text("name: mine")
+    (folder / "numpy.py").write_text("raise SystemExit")
+    (tmp_path / "secret.csv").write_text("9")
+    (folder / "link.csv").symlink_to(tmp_path / "secret.csv")
+    (folder / "linked").symlink_to(tmp_path)
+    (marks,) = grading.grade(tmp_path / "in", course / "source", tmp_path / "out")
+    assert (marks.total(by_hand=False), marks.notes, marks.error) == ((1, 1), [], "")
+
+
+def test_too_much_data_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(submissions, "MOST_DATA", 10)
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "a.csv").write_text("12345678901")
+    with pytest.raises(UserError, match="Its data have more than"):
+        submissions.bring_data(tmp_path / "in", tmp_path / "out")
 
 
 def test_points_given_by_hand_survive_grading_again(course: Path, tmp_path: Path) -> None:

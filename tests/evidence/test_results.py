@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import product
 from pathlib import Path
 
-from scalearn_lib.evidence import load_results, suite_results, tidy, titled, training_losses
+from scalearn_lib.evidence import load_results, suite_results, tidy, titled, validation_losses
 from scalearn_lib.runs import Run, execute_all
 from tests.stored import result_of, store
 
@@ -37,7 +37,7 @@ def test_it_has_the_columns_of_stored_results(tmp_path: Path) -> None:
 
 
 def test_nothing_run_is_an_empty_frame() -> None:
-    assert tidy([]).empty and training_losses([]).empty
+    assert tidy([]).empty and validation_losses([]).empty
 
 
 def test_a_joint_run_has_the_scores_of_the_task_that_was_asked_for(tmp_path: Path) -> None:
@@ -48,9 +48,9 @@ def test_a_joint_run_has_the_scores_of_the_task_that_was_asked_for(tmp_path: Pat
     assert frame.loc["toy_score", "score"] == results[0].tasks["toy_score"].score
 
 
-def test_training_losses_leave_evaluations_out() -> None:
-    history = [{"step": 2, "loss": 0.7}, {"step": 4, "loss": 0.5}, {"step": 4, "eval_loss": 1.0}]
-    frame = training_losses([result_of(RUNS[0], 0.5, history=history)])
+def test_validation_losses_leave_training_out() -> None:
+    history = [{"step": 2, "eval_loss": 0.7}, {"step": 4, "eval_loss": 0.5}, {"step": 4, "loss": 1.0}]
+    frame = validation_losses([result_of(RUNS[0], 0.5, history=history)])
     assert frame.to_dict("records") == [
         {"task": "toy_score", "method": "ScaLearn", "seed": 1, "step": step, "loss": loss}
         for step, loss in ((2, 0.7), (4, 0.5))

@@ -131,6 +131,15 @@ def test_a_file_larger_than_a_chunk_is_read_in_parts(exported: Path, tmp_path: P
     assert len(found) == 40 and found["text"].tolist() == [f'text, "{n}"\nwith a line' for n in range(40)]
 
 
+def test_json_rows_come_back_as_they_were(exported: Path, tmp_path: Path) -> None:
+    rows = [{"text": "one", "date": 1700000000, "id": "007", "more": [1, {"a": None}]}, {"text": "two\u2028lines"}]
+    (tmp_path / "rows.jsonl").write_text("\n\n".join(json.dumps(row, ensure_ascii=False) for row in rows))
+    assert predict_file(exported, tmp_path / "rows.jsonl", tmp_path / "out.jsonl") == 2
+    found = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text().split("\n") if line]
+    assert all(found[0][key] == value for key, value in rows[0].items())
+    assert (found[1]["text"], found[1]["date"], found[1]["more"]) == ("two\u2028lines", None, None)
+
+
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
@@ -140,12 +149,15 @@ def test_a_file_larger_than_a_chunk_is_read_in_parts(exported: Path, tmp_path: P
         ("rows.csv", "text\n", "rows.csv has no rows"),
         ("rows.csv", "", "rows.csv cannot be read"),
         ("rows.jsonl", '{"text": 7}\n', "rows.jsonl, row 1: 'text' is 7, expected a text"),
-        ("rows.jsonl", '{"text": \n', "rows.jsonl cannot be read"),
+        ("rows.jsonl", '{"text": "fine"}\n{"text": \n', "rows.jsonl, line 2 is no JSON"),
+        ("rows.jsonl", "[1]\n", "rows.jsonl, line 1 is no object"),
+        ("rows.csv", "text,x\nfine,1,2\n", "rows.csv cannot be read (Length of header"),
+        ("rows.csv", b"text\nkr\xe4nk\n", "rows.csv is not UTF-8"),
         ("rows.xlsx", "", "has an ending that is not known"),
     ],
 )
-def test_files_that_cannot_be_predicted(exported: Path, tmp_path: Path, name: str, content: str, message: str) -> None:
-    (tmp_path / name).write_text(content)
+def test_files_that_cannot_be_predicted(exported: Path, tmp_path: Path, name: str, content: str | bytes, message: str):
+    (tmp_path / name).write_bytes(content if isinstance(content, bytes) else content.encode())
     (tmp_path / "out.csv").write_text("what was there")
     with pytest.raises(UserError) as error:
         predict_file(exported, tmp_path / name, tmp_path / "out.csv")

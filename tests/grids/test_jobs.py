@@ -26,17 +26,12 @@ from scalearn_lib.probing.pairs import Probe
 from scalearn_lib.runs import Run, RunFailed
 from scalearn_lib.runs.locks import acquire, run_lock
 from scalearn_lib.runs.result import write_result
+from tests.grids.helpers import study
 from tests.processes import Other, holds
 from tests.stored import result_of, store
 
 ADAPTER = Run("toy", "toy_topic", "adapter", "tiny", budget="smoke")
 TASKS = ("toy_topic", "toy_pair", "toy_score", "toy_polarity")
-
-
-def study(*items: Run | Probe, runs_per_job: int = 10, hours_per_job: float = 4.0, **resources: dict) -> Study:
-    runs = tuple(item for item in items if isinstance(item, Run))
-    probes = tuple(item for item in items if isinstance(item, Probe))
-    return Study("mine", runs, probes, runs_per_job, hours_per_job, resources)
 
 
 def mixed() -> Study:
@@ -221,3 +216,11 @@ def test_status_counts_every_state_and_names_logs(tmp_path: Path) -> None:
     ended = {"cells": [], "metadata": {"papermill": {"end_time": "now"}}}
     log.with_name(f"{log.stem}-waiting.ipynb").write_text(json.dumps(ended))
     assert "stopped by Ctrl-C" in "\n".join(status(mine, tmp_path)[1])  # the good end of one does not hide the other's
+
+
+def test_what_the_first_grid_needs_comes_first() -> None:
+    later = [replace(ADAPTER, method="full", task=task) for task in TASKS]
+    wanted = replace(ADAPTER, method="scalearn")
+    both = study(*later, wanted)
+    jobs = make_jobs(replace(both, ranks={wanted: 0} | dict.fromkeys(later, 1)))
+    assert {(job.kind, job.rank) for job in jobs} == {("source", 0), ("transfer", 0), ("single", 1)}

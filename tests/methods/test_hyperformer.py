@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 from adapters import AutoAdapterModel, BertAdapterModel
+from adapters.context import ForwardContext
 from adapters.methods.modeling import Adapter
 from torch import Tensor, nn
 from torch.nn import functional
@@ -67,7 +68,7 @@ def count(method: HyperFormer, d: int, b: int, number: int, tasks: int) -> int:
     generator = (p + 1) * (2 * d * b + b + 3 * d)
     if method.options["shared_generator"]:
         return (tasks + number) * e + (2 * e + 1) * m + (m + 1) * p + 2 * p + generator
-    return tasks * e + (e + 1) * m + (m + 1) * p + number * generator
+    return tasks * e + (e + 1) * m + (m + 1) * p + 2 * p + number * generator
 
 
 @each
@@ -80,7 +81,7 @@ def test_the_number_of_parameters_on_roberta_base_with_the_tasks_of_glue(method:
     with torch.device("meta"):
         model = AutoAdapterModel.from_config(RobertaConfig())
         method.prepare(model, get_suite("glue").tasks, {})
-    expected = {"hyperformer": 59_420_416, "hyperformer_pp": 5_095_024}[method.name]
+    expected = {"hyperformer": 59_420_544, "hyperformer_pp": 5_095_024}[method.name]
     assert transfer_parameters(model) == expected == count(method, 768, 48, 12, 8)
 
 
@@ -144,12 +145,17 @@ def test_the_forward_pass_is_that_of_a_plain_adapter_with_the_generated_weights(
         torch.testing.assert_close(nn.Sequential(*head)(hidden), found)
 
 
-def test_the_vector_of_hyperformer_is_the_projected_embedding() -> None:
+def test_the_vector_of_hyperformer_is_the_layer_norm_of_the_projected_embedding() -> None:
     vectors = TaskVectors(["a", "b"], 6, 5, 3)
     first, _, second = vectors.projector
     vectors.task = "b"
     hidden = functional.relu(first.weight @ vectors.embeddings["b"] + first.bias)
-    torch.testing.assert_close(vectors(0), second.weight @ hidden + second.bias)
+    with torch.no_grad():
+        vectors.norm.weight.copy_(torch.tensor([1.0, 2.0, -1.0]))
+        vectors.norm.bias.copy_(torch.tensor([0.5, 0.0, 1.0]))
+    v = second.weight @ hidden + second.bias
+    normal = (v - v.mean()) / (v.var(correction=0) + 1e-6).sqrt()
+    torch.testing.assert_close(vectors(0), normal * vectors.norm.weight + vectors.norm.bias)
     assert torch.equal(vectors(0), vectors(1))
 
 
@@ -243,3 +249,21 @@ def test_what_was_saved_for_other_tasks_is_refused(method: HyperFormer, tmp_path
     method.save(model, TASKS[:2], tmp_path)
     with pytest.raises(UserError, match="does not hold the parameters that this model learns"):
         method.load(prepared(method), TASKS, tmp_path)
+
+
+@each
+def test_what_an_adapter_adds_by_its_equation(method: HyperFormer) -> None:
+    """γ ⊙ norm(U gelu(D x + c) + b) + β with gelu(x) = x/2 (1 + tanh(√(2/π) (x + 0.044715 x³)))."""
+    model = prepared(method)
+    disturb(model)
+    layer = layers(model)[1]
+    p = layer.generate(shared(method, model))
+    x = 3 * torch.randn(4, 32)
+    down = x @ p["down_weight"].T + p["down_bias"]
+    inner = 0.5 * down * (1 + torch.tanh((2 / torch.pi) ** 0.5 * (down + 0.044715 * down**3)))
+    up = inner @ p["up_weight"].T + p["up_bias"]
+    normal = (up - up.mean(-1, keepdim=True)) / (up.var(-1, correction=0, keepdim=True) + 1e-5).sqrt()
+    with ForwardContext(None):
+        ForwardContext.get_context().shared_parameters = {method.name: shared(method, model)}
+        found = layer(x, torch.zeros_like(x))[2]
+    torch.testing.assert_close(found, normal * p["scale"] + p["shift"], atol=1e-6, rtol=1e-5)

@@ -14,7 +14,7 @@ from scalearn_lib.errors import UserError
 from scalearn_lib.methods import get_method, soup
 from scalearn_lib.methods.base import transfer_parameters
 from scalearn_lib.methods.soup import AdapterSoup, draw_sentences, mean_embedding, source_tasks
-from scalearn_lib.tasks import get_suite, get_task
+from scalearn_lib.tasks import Task, get_suite, get_task
 from scalearn_lib.tasks.encoders import load_model, load_tokenizer
 
 TASKS = {task.name: task for task in get_suite("toy").tasks}
@@ -99,11 +99,11 @@ def test_weights_are_the_similarities_of_the_nearest(sources: dict[str, Path]) -
     assert sum(weights.values()) == pytest.approx(1)
 
 
-def test_the_target_is_included_and_dissimilar_sources_count_nothing(sources: dict[str, Path]) -> None:
+def test_the_target_is_a_candidate_like_others_and_dissimilar_sources_count_nothing(sources: dict[str, Path]) -> None:
     means = {"toy_topic": [0.3], "toy_pair": [-0.9], "toy_score": [0.9], "toy_polarity": [0.5]}
     give(sources, means, 16)
     model = load_model("tiny")
-    assert get_method("adapter_soup").learner(top_k=1, sentences=16).weights(model, TASK, sources) == {"toy_topic": 1.0}
+    assert get_method("adapter_soup").learner(top_k=1, sentences=16).weights(model, TASK, sources) == {"toy_score": 1.0}
     weights = get_method("adapter_soup").learner(top_k=4, sentences=16).weights(model, TASK, sources)
     assert list(weights) == list(sources)
     assert weights == pytest.approx({"toy_topic": 3 / 17, "toy_pair": 0, "toy_score": 9 / 17, "toy_polarity": 5 / 17})
@@ -123,7 +123,7 @@ def test_the_adapter_is_the_weighted_average_and_only_the_head_learns(sources: d
     learned = {name for name, p in model.named_parameters() if p.requires_grad}
     assert learned == {name for name, _ in model.named_parameters() if name.startswith("heads.toy_topic.")}
     weights = model.soup_weights
-    assert len(weights) == 2 and "toy_topic" in weights and sum(weights.values()) == pytest.approx(1)
+    assert len(weights) == 2 and sum(weights.values()) == pytest.approx(1)
     for name in weights:
         plain.load_adapter(str(sources[name]), load_as=name, with_head=False, use_safetensors=True)
     parameters = dict(plain.named_parameters())
@@ -244,3 +244,26 @@ def test_a_damaged_embedding_is_refused(content: bytes | np.ndarray, sources: di
 def test_numbers_below_one_are_refused(options: dict[str, int]) -> None:
     with pytest.raises(UserError, match="at least 1"):
         get_method("adapter_soup").learner(**options)
+
+
+def test_official_similarities_are_the_sentence_encoders_with_three_sentences_of_the_target(
+    sources: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(soup, "SENTENCE_ENCODER", "tiny")
+    calls = []
+
+    def noted(model: nn.Module, tokenizer: object, task: Task, sentences: list[str], length: int) -> Tensor:
+        calls.append((task.name, len(sentences), length, hasattr(model, "heads")))
+        return mean_embedding(model, tokenizer, task, sentences, length)
+
+    monkeypatch.setattr(soup, "mean_embedding", noted)
+    official = get_method("adapter_soup").learner(official=True, top_k=4, sentences=16)
+    weights = official.weights(load_model("tiny"), TASK, sources)
+    assert calls == [(name, 16, 384, False) for name in sources] + [("toy_topic", 3, 384, False)]
+    plain, tokenizer = load_model("tiny", plain=True), load_tokenizer("tiny")
+    own = mean_embedding(plain, tokenizer, TASK, draw_sentences(TASK, 3), 384)
+    found = [
+        max(0.0, float(own @ mean_embedding(plain, tokenizer, TASKS[name], draw_sentences(TASKS[name], 16), 384)))
+        for name in sources
+    ]
+    assert list(weights.values()) == pytest.approx([value / sum(found) for value in found])

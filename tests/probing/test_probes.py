@@ -8,11 +8,14 @@ from pathlib import Path
 import pytest
 import torch
 
+from scalearn_lib.methods import get_method
 from scalearn_lib.probing.heads import train_heads
-from scalearn_lib.probing.pairs import ROWS
-from scalearn_lib.probing.probes import probe, probing_data
+from scalearn_lib.probing.pairs import ROWS, Probe
+from scalearn_lib.probing.probes import execute_probe, probe, probing_data
+from scalearn_lib.probing.store import read_pairs
+from scalearn_lib.runs import Run
 from scalearn_lib.tasks import get_task
-from scalearn_lib.training.budget import BUDGETS
+from scalearn_lib.training.budget import BUDGETS, SOURCE_BUDGET, make_budget
 
 from ..tasks.mirror import write_mirror
 
@@ -78,3 +81,25 @@ def test_choices_labels_and_scores_are_probed(
     data = probing_data(suite, task, "tiny", "smoke")
     frame = probe(get_task(suite, task), data, "tiny", {"toy_topic": toy_adapters["toy_topic"]}, [(0.0,), (1.0,)], [0])
     assert list(frame["toy_topic"]) == [0.0, 1.0] and frame["score"].between(-1, 1).all()
+
+
+@pytest.mark.parametrize(("budget", "adapters"), [("paper", {0: (0,), 3: (3,)}), ("quick", {0: (0, 3)})])
+def test_heads_go_on_adapters_of_their_seed_in_the_papers_budget(
+    budget: str, adapters: dict[int, tuple[int, ...]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wanted = Probe("toy", "toy_topic", "toy_pair", "tiny", budget, (0.0, 1.0), (0, 3))
+    assert wanted.heads_by_adapters() == adapters
+    assert list(wanted.sources()) == [(name, seed) for seed in adapters for name in ("toy_topic", "toy_pair")]
+    assert all((run.task, run.seed) == place for place, run in wanted.sources().items())
+    short = {"max_steps": 2, "eval_steps": 2, "max_train": 16, "max_validation": 8, "max_test": 8}
+    monkeypatch.setitem(ROWS, budget, (16, 8, 16))
+    few = make_budget("smoke", get_method("adapter"), get_task("toy", "toy_topic"), None, short)
+    monkeypatch.setattr(Run, "settings", lambda run: few)
+    table = read_pairs(execute_probe(wanted, tmp_path))
+    assert len(table) == 4 * 2 and set(table["seed"]) == {0, 3} and wanted.is_stored(tmp_path)
+    made = {
+        path.name
+        for path in (tmp_path / "toy/tiny" / SOURCE_BUDGET[budget] / "adapter/toy_topic").iterdir()
+        if path.is_dir()
+    }
+    assert made == {f"seed{seed}" for seed in adapters}

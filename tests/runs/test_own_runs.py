@@ -8,7 +8,9 @@ from pathlib import Path
 
 import adapters
 import pytest
+import torch
 import yaml
+from safetensors.torch import load_file, save_file
 
 import scalearn_lib
 from scalearn_lib import cli
@@ -19,7 +21,7 @@ from scalearn_lib.grids.jobs import make_jobs, write_plan
 from scalearn_lib.grids.worker import planned
 from scalearn_lib.methods.sources import check_adapters
 from scalearn_lib.runs import Run, execute, load_trained
-from scalearn_lib.tasks import find_adapter, get_suite
+from scalearn_lib.tasks import find_adapter, get_suite, repositories
 from scalearn_lib.tasks.encoders import load_model
 
 SMALL = {"encoder": "tiny", "budget": "smoke"}
@@ -92,6 +94,7 @@ def test_sources_on_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert "with mine" in shown and "5 transfer parameters" in shown
     for words, message in (
         (["--source", "mine"], "--source takes NAME=FOLDER"),
+        (["--source", f"type={folder}"], "is taken by torch"),
         (["--source", f"mine={tmp_path / 'nowhere'}"], "is no folder; correct its path"),
         (["--source", f"mine={tmp_path}"], "has no adapter_config.json and weights"),
         (["--source", f"toy_topic={folder}"], "has the name of another one"),
@@ -126,6 +129,62 @@ def test_what_does_not_fit_is_told_before_anything_trains(tmp_path: Path) -> Non
     (wide / "adapter_config.json").write_text(json.dumps(config))
     (wide / "adapter.safetensors").write_bytes(b"damaged")
     fails("scalearn", wide, "cannot be loaded")
+
+
+def test_adapters_of_other_layers_or_places_are_told(tmp_path: Path) -> None:
+    def fails(method: str, folder: Path, message: str) -> None:
+        adapter = find_adapter("mine", str(folder), tmp_path)
+        with pytest.raises(UserError, match=message) as error:
+            execute(Run("toy", "toy_topic", method, adapters=(adapter,), **SMALL), tmp_path / "out")
+        assert "\n" not in str(error.value) and not list((tmp_path / "out").glob("**/result.json"))
+
+    check_adapters.cache_clear()
+    fails("scalearn", saved(tmp_path, "double_seq_bn", "houlsby"), "cannot take mine beside .* differ in mh_adapter")
+    fails("polytropon", saved(tmp_path, "double_seq_bn", "two"), "'of stage 1' has no module in layer 0")
+    fails("lorahub", saved(tmp_path, adapters.LoRAConfig(r=3, alpha=6), "rank"), "LoraHub cannot take mine beside")
+    shallow = saved(tmp_path, "seq_bn", "shallow")
+    weights = load_file(shallow / "adapter.safetensors")
+    kept = {key: tensor for key, tensor in weights.items() if ".layer.0." in key}
+    assert 0 < len(kept) < len(weights)
+    save_file(kept, shallow / "adapter.safetensors")
+    fails("scalearn", shallow, "was trained on an encoder with other layers")
+    deeper = {key.replace(".layer.0.", ".layer.70."): tensor.clone() for key, tensor in kept.items()}
+    save_file(weights | deeper, shallow / "adapter.safetensors")
+    fails("scalearn", shallow, "with other layers: .*layer.70")
+
+
+def test_one_of_adapterhub_by_its_id(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = load_model("tiny")
+    model.add_adapter("nli", config="seq_bn")
+    folder = tmp_path / "mirror" / "AdapterHub" / "tiny-pf-nli"
+    folder.parent.mkdir(parents=True)
+    model.save_adapter(str(folder), "nli", with_head=False)  # as the repositories there have it: a .bin
+    assert (folder / "pytorch_adapter.bin").is_file()
+    config = json.loads((folder / "adapter_config.json").read_text())
+    for key in ("version", "model_class"):  # older ones lack them
+        config.pop(key)
+    (folder / "adapter_config.json").write_text(json.dumps(config))
+    monkeypatch.setenv("SCALEARN_HUB", str(tmp_path / "mirror"))
+    file = suite_file(tmp_path, adapters_={"nli": "AdapterHub/tiny-pf-nli"})
+    run = Run(file, "first", "scalearn_uniform_pp", **SMALL)
+    assert execute(run, tmp_path / "out").transfer_parameters == 3
+    loaded = load_trained(run, tmp_path / "out")
+    for key, tensor in model.state_dict().items():
+        if ".nli." in key:
+            assert torch.equal(loaded.state_dict()[key], tensor)
+    assert cli.main(["check", file, "--encoder", "tiny"]) == 0
+    assert ("AdapterHub/tiny-pf-nli", "model", ["adapter_config.json", "*adapter*.[sb]*"]) in repositories(file)
+
+
+def test_a_mistake_in_any_task_is_told_before_anything_trains(tmp_path: Path) -> None:
+    file, output = suite_file(tmp_path), tmp_path / "out"
+    plain = yaml.safe_load(Path(file).read_text())
+    (tmp_path / "test.csv").write_text("note,first,second\nfine,a,x\nill,b,z\n")
+    plain["tasks"]["second"]["data"] = {"train": "notes.csv", "test": "test.csv"}
+    Path(file).write_text(yaml.safe_dump(plain))
+    with pytest.raises(UserError, match="test.csv, row 2: 'second' is 'z', which is no label of train"):
+        execute(Run(file, "first", "scalearn", **SMALL), output)
+    assert not output.exists()
 
 
 def test_a_lora_of_peft_is_a_source(tmp_path: Path) -> None:

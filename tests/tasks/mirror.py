@@ -70,7 +70,7 @@ SUPERGLUE: dict[str, tuple[dict[str, object], tuple[str, ...] | None, Callable[[
         },
         None,
         lambda i: {
-            "passage": "The Queen met Anna and Bob.",
+            "passage": "The Queen met Anna and Bob.\n@highlight\nAnna left.",
             "query": f"@placeholder left at {i}",
             "entities": ["Anna", "Bob", "The Queen"],
             "entity_spans": [{"text": "Anna", "start": 14, "end": 18}],
@@ -100,7 +100,7 @@ SUPERGLUE: dict[str, tuple[dict[str, object], tuple[str, ...] | None, Callable[[
         lambda i: {
             "text": f"Mark told Pete many lies {i}, which he believed.",
             "span1_index": 0,
-            "span2_index": 6,
+            "span2_index": 7,
             "span1_text": "Mark",
             "span2_text": "he",
         },

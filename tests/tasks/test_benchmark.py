@@ -43,12 +43,11 @@ FIRST_TEST_ROW = {
     "glue/mrpc": "<s>sentence1 100 of mrpc</s></s>sentence2 100 of mrpc</s>",
     "glue/rte": "<s>sentence1 100 of rte</s></s>sentence2 100 of rte</s>",
     "glue/cola": "<s>sentence 100 of cola</s>",
-    "superglue/record": "<s>The Queen met Anna and Bob.</s></s>Anna left at 0</s>",
+    "superglue/record": "<s>The Queen met Anna and Bob.\n- Anna left.</s></s>Anna left at 0</s>",
     "superglue/multirc": "<s>About 0.</s></s>What is 0? answer 0</s>",
     "superglue/boolq": "<s>is 0 odd</s></s>no 0.</s>",
-    "superglue/wic": "<s>Do you come to my place 0? A political system with no place. "
-    "Does place have the same meaning in both sentences?</s>",
-    "superglue/wsc": "<s>he: Mark told Pete many lies 0, which he believed.</s></s>Mark</s>",
+    "superglue/wic": "<s>place: Do you come to my place 0?</s></s>place: A political system with no place.</s>",
+    "superglue/wsc": "<s>Mark told Pete many lies 0, which *he* believed.</s></s>Mark</s>",
     "superglue/copa": [
         "<s>The sea rose 0. because</s></s>it rained.</s>",
         "<s>The sea rose 0. because</s></s>it snowed for a long time.</s>",

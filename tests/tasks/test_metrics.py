@@ -72,7 +72,8 @@ def test_record_is_scored_by_question_with_normalised_answers() -> None:
             "answers": [["queen", "King"]] * 3 + [["York"]] * 2,
         }
     )
-    logits = np.array([[0.0, 1], [0.0, 3], [9.0, 4], [0.0, 1], [0.0, 0.5]])  # "The Queen!" and "New York City" win
+    # "The Queen!" and "New York City" have the highest logits of "right", though not the largest margins.
+    logits = np.array([[-9.0, 1], [0.0, 3], [2.0, 2], [0.0, 1], [-9.0, 0.5]])
     scores = score(get_task("superglue", "record"), logits, np.array([0, 1, 0, 0, 0]), rows)
     assert scores["exact_match"] == 0.5
     assert scores["answer_f1"] == pytest.approx((1.0 + 2 * 1 / (3 + 1)) / 2)

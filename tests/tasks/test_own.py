@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import torch.nn as nn
 import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -16,6 +17,7 @@ from scalearn_lib.errors import UserError, say_once
 from scalearn_lib.tasks import get_suite, get_task, repositories
 from scalearn_lib.tasks.check import check_suite
 from scalearn_lib.tasks.labels import kind_of_labels
+from scalearn_lib.tasks.names import TORCH
 from scalearn_lib.tasks.splits import stratified
 
 NOTES = [(f"note number {n} of the ward", ("high", "low", "none")[n % 3], n % 7 / 2) for n in range(120)]
@@ -100,7 +102,7 @@ def test_whole_numbers_are_classes_in_their_order(folder: Path) -> None:
 @given(st.lists(st.integers(-5, 5) | st.floats(-5, 5).map(lambda x: round(x, 3)), min_size=1))
 def test_kinds_are_guessed_alike_from_numbers_and_their_texts(numbers: list[float]) -> None:
     assert kind_of_labels(numbers) == kind_of_labels([f"{n}" if isinstance(n, int) else f"{n:.4f}" for n in numbers])
-    assert kind_of_labels([*numbers, "urgent"]) == "classification"
+    assert kind_of_labels([*numbers[:9], "urgent"]) == "classification"
 
 
 @settings(max_examples=25, deadline=None)
@@ -165,7 +167,7 @@ def test_the_content_is_known_by_its_fingerprint(folder: Path) -> None:
         ({"data": {"test": "triage.csv"}}, "needs the key 'train' with a file"),
         ({"max_length": "long"}, "'max_length' should be a valid integer"),
         ({"name": "glue"}, "is that of a published suite"),
-        ({"name": "../x"}, "take letters, digits and _"),
+        ({"name": "../x"}, "is not of letters, digits and _"),
     ],
 )
 def test_mistakes_in_the_file(folder: Path, changes: dict, message: str) -> None:
@@ -234,11 +236,53 @@ def _with_score(folder: Path, score: str, rows: int = 2) -> str:
     return "scores.csv"
 
 
+def test_one_that_is_none_among_decimal_numbers_is_a_mistake(folder: Path) -> None:
+    rows = [(f"note {n}", "low", "n/a" if n == 30 else n / 4) for n in range(60)]
+    table(rows).to_csv(folder / "scores.csv", index=False)
+    with pytest.raises(UserError, match=r"scores.csv, row 31: 'score' is 'n/a', expected a finite number"):
+        load(folder, data="scores.csv", label="score")
+
+
+def test_a_json_text_keeps_its_line_separators(folder: Path) -> None:
+    rows = [{"note": f"text {n}\u2028goes on", "urgency": "ab"[n % 2]} for n in range(40)]
+    (folder / "x.jsonl").write_text("\r\n".join(json.dumps(row, ensure_ascii=False) for row in rows))
+    texts = {text for part in load(folder, data="x.jsonl").values() for text in part["text"]}
+    assert texts == {row["note"] for row in rows}
+
+
+def test_splits_of_the_hub_that_are_not_named(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    files = folder / "mirror" / "me" / "notes"
+    files.mkdir(parents=True)
+    monkeypatch.setenv("SCALEARN_HUB", str(folder / "mirror"))
+    table(NOTES).to_parquet(files / "train.parquet")
+    assert len(load(folder, data={"hub": "me/notes"})["train"]) == 96, "both others are drawn"
+    table(NOTES[:21]).to_csv(files / "test.csv", index=False)
+    table(NOTES[:24]).to_csv(files / "validation.csv", index=False)
+    found = load(folder, data={"hub": "me/notes"})
+    assert {split: len(rows) for split, rows in found.items()} == {"train": 120, "validation": 24, "test": 21}
+    assert repositories(write(folder, data={"hub": "me/notes"})) == [("me/notes", "dataset", ["train*", "[tv]*"])]
+    (files / "unlabelled.txt").write_text("no rows")
+    with pytest.raises(UserError, match=r"has no file unlabelled\* that ends in .csv"):
+        load(folder, data={"hub": "me/notes", "test": "unlabelled"})
+    with pytest.raises(UserError, match=r"needs nothing\* of 'me/notes'"):
+        load(folder, data={"hub": "me/notes", "test": "nothing"})
+
+
+def test_a_file_that_changes_meanwhile_is_not_read(folder: Path) -> None:
+    task = get_suite(write(folder, max_length=77)).tasks[0]  # not read before by this process
+    table([("a changed note", "low", 0), *NOTES[1:]]).to_csv(folder / "triage.csv", index=False)
+    with pytest.raises(UserError, match="triage.csv has changed since this process began"):
+        task.load()
+
+
 def test_names_that_are_taken(folder: Path) -> None:
     for key, name, message in (
-        ("tasks", "record", "taken by a published task"),
-        ("tasks", "average", "taken by a published task or a table"),
-        ("tasks", "two-words", "take letters, digits and _"),
+        ("tasks", "record", "is the name of a task of the suite 'superglue'"),
+        ("tasks", "average", "means something else in tables"),
+        ("tasks", "two-words", "is not of letters, digits and _"),
+        ("tasks", "type", "is taken by torch"),
+        ("adapters", "all", "means something else in tables"),
+        ("adapters", "float", "is taken by torch"),
         ("adapters", "triage", "which is a task's"),
     ):
         task = {"data": "triage.csv", "text": "note", "label": "urgency"}
@@ -247,6 +291,13 @@ def test_names_that_are_taken(folder: Path) -> None:
         (folder / "clinic.yaml").write_text(yaml.safe_dump(content))
         with pytest.raises(UserError, match=message):
             get_suite(str(folder / "clinic.yaml"))
+
+
+def test_names_that_no_adapter_can_have() -> None:
+    words = {
+        name for name in (*dir(nn.ModuleDict()), *dir(nn.ParameterDict())) if not name.startswith(("_", "register_"))
+    }
+    assert words <= set(TORCH)
 
 
 def test_check_tells_all(folder: Path) -> None:
@@ -258,12 +309,14 @@ def test_check_tells_all(folder: Path) -> None:
         "classification, 4 classes",
         "rows: ",
         "labels: ",
-        "cuts 100.0% of the texts",
+        "max_length 6 cuts 100.0% of the rows of train; raise it (the encoder takes ",
         "baseline",
         "example: ",
     ):
         assert part in shown
-    assert "note: validation has no row of 1 classes, the first rare" in shown, "they share one text"
+    assert "note: validation has no row of 1 of 4 classes, such as rare" in shown, "they share one text"
+    lines = list(check_suite(get_suite(write(folder, max_length=100_000)), "tiny"))
+    assert [line for line, problem in lines if problem][0].startswith("  cannot be run: Task 'triage' has up to 100000")
     (folder / "triage.csv").write_text("note,urgency\nfine,low\n,high\n")
     assert [problem for _, problem in check_suite(get_suite(write(folder)), "tiny")].count(True) == 1
 

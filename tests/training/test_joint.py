@@ -17,7 +17,7 @@ from scalearn_lib.runs import Run, execute, load_trained
 from scalearn_lib.tasks import get_suite
 from scalearn_lib.tasks.encoders import load_model
 from scalearn_lib.training.joint import TaskBatches, examples, task_probabilities
-from scalearn_lib.training.single import optimizer_for
+from scalearn_lib.training.optimizer import optimizer_for
 
 RUN = Run("toy", "toy_topic", "adapter_m", "tiny", budget="smoke")
 
@@ -25,7 +25,7 @@ RUN = Run("toy", "toy_topic", "adapter_m", "tiny", budget="smoke")
 def test_tasks_are_drawn_with_temperature() -> None:
     sizes = [392_702, 2_490]
     expected = np.array([392_702**0.1, 2_490**0.1])
-    probabilities = task_probabilities(sizes)
+    probabilities = task_probabilities(sizes, 10)
     assert probabilities == pytest.approx(expected / expected.sum())
     assert task_probabilities([30, 10], temperature=1) == pytest.approx([0.75, 0.25])
     drawn = [batch[0][0] for batch in TaskBatches([50, 20], probabilities, 4, 4000, seed=0)]
@@ -90,4 +90,3 @@ def test_masks_learn_at_their_own_rate_without_decay_of_biases() -> None:
             assert group["weight_decay"] == (0.0 if name.endswith("bias") else 0.1), name
     learned = sum(p.requires_grad for p in model.parameters())
     assert sum(len(group["params"]) for group in optimizer.param_groups) == learned
-    assert optimizer_for(model, get_method("adapter"), budget) is None

@@ -1,0 +1,70 @@
+"""The figure and the table of verdicts on README's first screen, from the reference study.
+
+.venv/bin/python benchmarks/first_screen.py
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import date
+from pathlib import Path
+
+from scalearn_lib.evidence import claims, figures, source_tasks_compared, suite_results, titled
+from scalearn_lib.evidence.claim_list import PAPER
+from scalearn_lib.evidence.rules import NOT_RUN
+from scalearn_lib.evidence.telling import counted, readable
+from scalearn_lib.paths import reference_dir
+
+ROOT = Path(__file__).resolve().parents[1]
+FIGURE = Path("outputs/reference/few_shot.png")
+BEGIN, END = "<!-- reference study, {} -->\n", "<!-- end -->\n"
+METHODS = ("adapter", "adapter_fusion", "scalearn", "scalearn_uniform_pp")
+SETTING = {"encoder": "minilm", "budget": "converged"}
+
+
+def verdicts_page() -> str:
+    """Return the part of README that the reference study decides, as Markdown."""
+    reference, rows, notes = reference_dir(), [], []
+    for suite in ("offline", "glue"):
+        results = suite_results(reference, suite, **SETTING, overrides="{}")
+        if results.empty:
+            notes.append(f"On `{suite}` nothing has been run yet.")
+            continue
+        verdicts = claims(reference, suite, *SETTING.values(), source_tasks_compared(results))
+        verdicts = verdicts[verdicts["family"] == PAPER]
+        notes.append(f"On `{suite}`, of the paper's {len(verdicts)} claims {counted(verdicts['verdict'])}.")
+        for claim, row in readable(verdicts[verdicts["verdict"] != NOT_RUN]).iterrows():
+            effect = f"{row['effect']} {row['on these tasks']}".strip()
+            rows.append(f"| {suite} | {claim} | **{row['verdict']}** | {effect} | {row['rests on']} |")
+    heading = ["| suite | the paper's claim | verdict | effect, 95 % interval | rests on |", "|---|---|---|---|---|"]
+    table = [*heading, *rows, ""] if rows else []
+    return "\n".join([*table, " ".join(notes), ""])
+
+
+def draw(place: Path) -> None:
+    """Draw score against k for all few-shot targets of the reference study."""
+    results = suite_results(reference_dir(), "offline", **SETTING, overrides="{}", sampling="resampled")
+    few = results[results["k"].notna() & results["method"].isin(METHODS)]
+    if len(few):
+        figures.use_style()
+        seeds = few.groupby(["task", "method", "k"])["seed"].nunique()
+        title = f"Test score from k examples of the target (mean and deviation, {seeds.min()} to {seeds.max()} seeds)"
+        figures.few_shot_curves(titled(few), title).savefig(place, bbox_inches="tight", dpi=110)
+
+
+def in_readme(text: str, page: str, day: date) -> str:
+    """Return README's text with the page between its two marks, dated."""
+    parts = re.split(rf"{BEGIN.format('[0-9-]+')}.*?{END}", text, flags=re.DOTALL)
+    if len(parts) != 2:
+        raise SystemExit("README.md has not exactly one pair of marks for the reference study.")
+    return parts[0] + BEGIN.format(day) + page + END + parts[1]
+
+
+def main() -> None:
+    draw(ROOT / FIGURE)
+    readme = ROOT / "README.md"
+    readme.write_text(in_readme(readme.read_text(), verdicts_page(), date.today()))
+
+
+if __name__ == "__main__":
+    main()

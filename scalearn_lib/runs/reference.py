@@ -1,0 +1,150 @@
+"""The reference study: a second, read-only place of results. What lies there is read like one's own, not made again.
+
+Source adapters lie there in the folders that they have in any place of results, with their weights (heads apart, which
+no target uses). All other results of a suite are in one compressed file, `<suite>.jsonl.xz`: one per line, its history
+thinned.
+"""
+
+from __future__ import annotations
+
+import functools
+import lzma
+import os
+import shutil
+from collections.abc import Iterable, Iterator
+from fnmatch import fnmatch
+from pathlib import Path
+from typing import Literal
+
+from ..errors import say_once
+from ..paths import reference_dir
+from .result import RESULT, Result, checksums, new_folder, parse_result, read_result, write_result
+from .run import WEIGHTS, Run
+
+Need = Literal["scores", "adapter", "weights"]
+"""What is needed of a result: its scores, its adapter too (as a source of others), or all that it learned."""
+
+HISTORY = 40
+"""Entries of a history that are kept, evenly over the training."""
+
+HEADS = ("*head*",)
+"""Names of weights that are left out."""
+
+
+def reference_result(run: Run, need: Need = "scores") -> Result | None:
+    """The reference study's result of a run, or `None` where it has none, or not what is needed."""
+    reference = reference_dir()
+    if reference is None:
+        return None
+    result = _in_folder(run.folder(reference))
+    if result is None and need == "scores":
+        result = _archived(reference, run.suite).get(_key(run))
+    elif result is not None and need == "weights" and set(result.files) != set(checksums(run.weights(reference))):
+        result = None
+    if result is not None and result.settings != run.settings():
+        return None  # the budget is no longer what it was
+    if result is not None:
+        say_once(f"Some results are those of the reference study in {os.path.relpath(reference)}, and not made again.")
+    return result
+
+
+def reference_results() -> Iterator[tuple[Result, Path]]:
+    """Yield every result of the reference study with the folder that it has, or would have, there."""
+    reference = reference_dir()
+    if reference is None:
+        return
+    for file in sorted(reference.glob(f"*/*/*/*/*/seed*/{RESULT}")):
+        result = _in_folder(file.parent)
+        if result is not None:
+            yield result, file.parent
+    for file in sorted(reference.glob("*.jsonl.xz")):
+        for key, result in _archived(reference, file.name.removesuffix(".jsonl.xz")).items():
+            yield result, reference / key
+
+
+def keep(runs: Iterable[Run], output: Path, reference: Path) -> list[str]:
+    """Add complete results below `output` to a reference study; return a line per file that was written.
+
+    Those of stage 1 on all training rows are stored with their adapters, for they are sources; others by their scores.
+    """
+    new: dict[str, dict[str, Result]] = {}
+    lines = []
+    for run in runs:
+        folder = run.folder(output)
+        result = read_result(folder)
+        if not isinstance(result, Result):
+            continue
+        if run.k is None and run.method in ("adapter", "lora") and run.seed == 0:
+            _keep_folder(folder, result, run.folder(reference))
+            lines.append(f"{run}: {run.folder(reference)}")
+        else:
+            new.setdefault(run.suite, {})[_key(run)] = _thinned(result)
+    for suite, results in new.items():
+        file = _archive(reference, suite)
+        _archived.cache_clear()
+        every = dict(sorted((_archived(reference, suite) | results).items()))
+        file.parent.mkdir(parents=True, exist_ok=True)
+        temporary = file.with_suffix(".tmp")
+        text = "\n".join(result.model_dump_json() for result in every.values()) + "\n"
+        temporary.write_bytes(lzma.compress(text.encode(), preset=9))
+        temporary.replace(file)
+        _archived.cache_clear()
+        lines.append(f"{len(every)} results, {len(results)} of them from {output}: {file}")
+    return lines
+
+
+def _key(run: Run) -> str:
+    return run.folder(Path()).as_posix()
+
+
+def _archive(reference: Path, suite: str) -> Path:
+    return reference / f"{suite}.jsonl.xz"
+
+
+def _keep_folder(folder: Path, result: Result, place: Path) -> None:
+    with new_folder(place) as temporary:
+        shutil.copytree(folder / WEIGHTS, temporary / WEIGHTS, ignore=shutil.ignore_patterns(*HEADS))
+        write_result(temporary, _thinned(result))
+
+
+def _thinned(result: Result) -> Result:
+    step = -(-len(result.history) // HISTORY) or 1
+    return result.model_copy(update={"history": result.history[::step]})
+
+
+def _in_folder(folder: Path) -> Result | None:
+    """A result that lies there with its adapter; damage is said, and counts as nothing."""
+    try:
+        result = read_result(folder)
+        if not isinstance(result, Result):
+            return None
+        there = checksums(folder / WEIGHTS)
+        needed = [name for name in result.files if not any(fnmatch(name, pattern) for pattern in HEADS)]
+        for name in needed:
+            if there.get(name) != result.files[name]:
+                raise ValueError(f"{folder / WEIGHTS / name} is missing or damaged")
+    except ValueError as damage:
+        say_once(f"Left out of the reference study: {damage}; `git checkout` brings it back.")
+        return None
+    return result
+
+
+@functools.cache
+def _archived(reference: Path, suite: str) -> dict[str, Result]:
+    """All results in a suite's compressed file by their folders; what is none is named once and left out."""
+    file, results = _archive(reference, suite), {}
+    try:
+        lines = lzma.decompress(file.read_bytes()).splitlines()
+    except FileNotFoundError:
+        return results
+    except (lzma.LZMAError, EOFError) as damage:
+        say_once(f"Left out of the reference study: {file} is damaged ({damage}); `git checkout` brings it back.")
+        return results
+    for number, line in enumerate(lines, 1):
+        try:
+            result = parse_result(line)
+        except ValueError as damage:
+            say_once(f"Left out of the reference study: {file}, line {number}: {damage}.")
+            continue
+        results[_key(result.run)] = result
+    return results
