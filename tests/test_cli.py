@@ -28,8 +28,8 @@ def test_run_then_table(capsys: pytest.CaptureFixture, tmp_path: Path) -> None:
     assert main(["run", "toy", "scalearn_uniform_pp", "toy_topic", *SMALL, *output]) == 0
     shown = capsys.readouterr().out
     assert "4 transfer parameters" in shown and "result.json" in shown
-    changed = ["--set", "max_steps=2", "--set", "official=true"]
-    assert main(["run", "toy", "adapter", "toy_topic", *SMALL, *output, *changed]) == 0
+    settings = ["--set", "max_steps=2", "--set", "official=true"]
+    assert main(["run", "toy", "adapter", "toy_topic", *SMALL, *output, *settings]) == 0
     assert "smoke-max_steps=2-official=True" in capsys.readouterr().out
     assert main(["table", "toy", *SMALL, *output]) == 0
     table = capsys.readouterr().out
