@@ -92,62 +92,78 @@ SOURCE_BUDGET = dict.fromkeys(BUDGETS, "converged") | {"paper": "paper", "smoke"
 """The budget of a two-stage run's source adapters, by its own: in the paper, sources have their full training."""
 
 
+_FULL = {
+    "converged": {"max_steps": 3000, "eval_steps": 100, "patience": 5, "max_validation": 500, "max_test": 1500},
+    "medium": {"max_steps": 160, "eval_steps": 80, "max_validation": 300},
+    "quick": {"max_steps": 72, "eval_steps": 36, "batch_size": 16, "max_validation": 200, "max_test": 500},
+    "smoke": {"max_steps": 4, "eval_steps": 2, "batch_size": 8, "max_train": 64, "max_validation": 32, "max_test": 32},
+}
+"""Settings of the shorter budgets; patience is 30 where it is not said."""
+
+_FEW = {
+    "converged": {"max_steps": 400, "eval_steps": 20, "patience": 10, "batch_size": 16, "max_validation": 200},
+    "medium": {"max_steps": 80, "eval_steps": 20},
+    "quick": {"max_steps": 100, "eval_steps": 20, "max_validation": 100, "max_test": 300},
+}
+"""What of them is different for k shots, which select on the metric."""
+
+
 def make_budget(
     name: str, method: Method, task: Task, k: int | None, overrides: dict[str, object], tasks: int = 1
 ) -> Budget:
     """Return the settings of a run.
 
     `paper` has the published ones: 30 epochs evaluated each epoch, for joint methods 375,000 steps, for k-shot runs
-    1,000 steps with patience 20, selection on the metric and at most 5,000 validation rows. `converged` trains until
-    validation stops improving (500 steps without a gain, k-shot 200), in bf16; one stage at the published rate.
-    `medium` takes a minute or two per run on two CPU cores, with whole test splits. `quick` fits many runs into
-    minutes: few small steps. These three learn at five times the published rate where that is below 1e-3: it is meant
-    for thousands of steps. `smoke` only shows that everything runs. All but `paper` group batches by length. Joint
-    training of `tasks` tasks has as many times the steps in all but `paper`, and selects on the mean loss in all.
+    1,000 steps with patience 20, selection on the metric and at most 5,000 validation rows; in fp16, as the official
+    runs. `converged` trains until validation stops improving (500 steps without a gain, k-shot 200), in bf16; one stage
+    at the published rate. `medium` takes a minute or two per run on two CPU cores, with whole test splits. `quick` fits
+    many runs into minutes: few small steps. These three learn at five times the published rate where that is below
+    1e-3: it is meant for thousands of steps. `smoke` only shows that everything runs. All but `paper` group batches by
+    length. Joint training of `tasks` tasks has as many times the steps in all but `paper`, and selects on the mean loss
+    in all.
 
     Raises:
         UserError: an unknown budget, or an override that is no setting or out of range.
     """
     if name not in BUDGETS:
         raise unknown("budget", name, BUDGETS)
-    if name == "paper":  # the official runs were in fp16
-        epochs = method.epochs.get(task.name, 30)
-        patience = method.patience_by_suite.get(task.suite, method.patience)
-        budget = Budget(method.learning_rate, epochs, NO_LIMIT, None, patience, task.select, precision="fp16")
-        if method.joint:
-            budget = replace(budget, epochs=NO_LIMIT, max_steps=375_000, eval_steps=7_500, warmup_ratio=0.1)
-        if k is not None:
-            budget = replace(budget, epochs=NO_LIMIT, max_steps=1000, patience=20, select="metric", max_validation=5000)
-    else:
-        # Few steps: rates that are meant for thousands of them would hardly move anything.
-        rate = method.learning_rate if method.learning_rate > 1e-3 else 5 * method.learning_rate
-        if name == "converged" and not (method.two_stage or method.joint or k is not None):
-            rate = method.learning_rate
-        budget = Budget(rate, NO_LIMIT, 72, 36, 30, task.select, batch_size=16, max_validation=200, max_test=500)
-        if name == "converged":
-            steps = 500 if method.joint else 1500 if method.two_stage else 3000
-            budget = Budget(rate, NO_LIMIT, steps, 100, 5, task.select, max_validation=500, max_test=1500)
-            if k is not None:
-                budget = replace(budget, max_steps=400, eval_steps=20, patience=10, batch_size=16, max_validation=200)
-                budget = replace(budget, select="metric")
-            budget = replace(budget, precision="bf16")
-        elif name == "medium":
-            budget = Budget(rate, NO_LIMIT, 160, 80, 30, task.select, max_validation=300)
-            if k is not None:
-                budget = replace(budget, max_steps=80, eval_steps=20, select="metric")
-        elif name == "smoke":
-            budget = replace(
-                budget, max_steps=4, eval_steps=2, batch_size=8, max_train=64, max_validation=32, max_test=32
-            )
-        elif k is not None:
-            budget = replace(budget, max_steps=100, eval_steps=20, max_validation=100, max_test=300, select="metric")
-    if method.joint and name != "paper":
-        budget = replace(budget, max_steps=tasks * budget.max_steps, eval_steps=tasks * budget.eval_steps)
+    budget = _paper(method, task, k) if name == "paper" else _shorter(name, method, task, k, tasks)
     if method.joint:
         budget = replace(budget, select="loss")
-    budget = replace(budget, weight_decay=method.weight_decay, group_by_length=name != "paper")
+    budget = replace(budget, weight_decay=method.weight_decay)
     settings = {field.name for field in fields(Budget)}
     for key in overrides:
         if key not in settings:
             raise unknown("setting", key, sorted(settings))
     return replace(budget, **overrides)
+
+
+def _paper(method: Method, task: Task, k: int | None) -> Budget:
+    epochs = method.epochs.get(task.name, 30)
+    patience = method.patience_by_suite.get(task.suite, method.patience)
+    how = {"precision": "fp16", "group_by_length": False}
+    budget = Budget(method.learning_rate, epochs, NO_LIMIT, None, patience, task.select, **how)
+    if method.joint:
+        return replace(budget, epochs=NO_LIMIT, max_steps=375_000, eval_steps=7_500, warmup_ratio=0.1)
+    if k is not None:
+        return replace(budget, epochs=NO_LIMIT, max_steps=1000, patience=20, select="metric", max_validation=5000)
+    return budget
+
+
+def _shorter(name: str, method: Method, task: Task, k: int | None, tasks: int) -> Budget:
+    settings = {"patience": 30, "select": task.select} | _FULL[name]
+    if k is not None and name in _FEW:
+        settings |= {"select": "metric"} | _FEW[name]
+    rate = method.learning_rate if method.learning_rate > 1e-3 else 5 * method.learning_rate
+    if name == "converged":
+        settings["precision"] = "bf16"
+        if k is None and method.joint:
+            settings["max_steps"] = 500
+        elif k is None and method.two_stage:
+            settings["max_steps"] = 1500
+        elif k is None:
+            rate = method.learning_rate
+    budget = Budget(rate, NO_LIMIT, **settings)
+    if method.joint:
+        budget = replace(budget, max_steps=tasks * budget.max_steps, eval_steps=tasks * budget.eval_steps)
+    return budget
