@@ -143,10 +143,9 @@ def parameters_against_score(scores: pd.DataFrame, title: str) -> Figure:
         scores: columns `method` (titles), `seed`, `transfer_parameters`, `score`, one row per run.
     """
     figure, axes = plt.subplots(figsize=(8, 4.2))
-    by_seed = scores.groupby(["method", "seed"], sort=False, observed=True).agg(
-        x=("transfer_parameters", "first"), y=("score", "mean")
-    )
-    points = by_seed.groupby("method", sort=False, observed=True).agg(x=("x", "first"), y=("y", "mean"), sd=("y", "std"))
+    grouped = scores.groupby(["method", "seed"], sort=False, observed=True)
+    seeds = grouped.agg(x=("transfer_parameters", "first"), y=("score", "mean"))
+    points = seeds.groupby("method", sort=False, observed=True).agg(x=("x", "first"), y=("y", "mean"), sd=("y", "std"))
     many = len(points) > MANY
     for number, (method, point) in enumerate(points.sort_values("x").iterrows()):
         style = {"color": method_colors()[method], "label": f"{method}, {int(point['x']):,}"}
