@@ -140,13 +140,15 @@ def omega_heatmap(omega: xr.DataArray, title: str) -> Figure:
 def parameters_against_score(scores: pd.DataFrame, title: str) -> Figure:
     """Mean score against the number of transfer parameters (logarithmic above 1), a labelled point per method.
 
+    Bars are the standard deviation over seeds of what a seed scores on average over the tasks.
+
     Args:
-        scores: columns `method` (titles), `transfer_parameters`, `score`, one row per run.
+        scores: columns `method` (titles), `seed`, `transfer_parameters`, `score`, one row per run.
     """
     figure, axes = plt.subplots(figsize=(8, 4.2))
-    points = scores.groupby("method", sort=False).agg(
-        x=("transfer_parameters", "first"), y=("score", "mean"), sd=("score", "std")
-    )
+    grouped = scores.groupby(["method", "seed"], sort=False, observed=True)
+    seeds = grouped.agg(x=("transfer_parameters", "first"), y=("score", "mean"))
+    points = seeds.groupby("method", sort=False, observed=True).agg(x=("x", "first"), y=("y", "mean"), sd=("y", "std"))
     many = len(points) > MANY
     for number, (method, point) in enumerate(points.sort_values("x").iterrows()):
         style = {"color": method_colors()[method], "label": f"{method}, {int(point['x']):,}"}

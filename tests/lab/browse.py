@@ -132,8 +132,12 @@ def try_notebook(page: Page, address: str, file: Path) -> list[str]:
     page.wait_for_selector(".jp-Notebook .jp-Cell", timeout=120_000)
     page.wait_for_selector(".jp-Notebook-ExecutionIndicator[data-status='idle']", state="attached", timeout=120_000)
     started = time.monotonic()
-    page.locator(".lm-MenuBar-item", has_text=re.compile("^Run$")).click()
-    page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
+    for _ in range(3):  # on a loaded machine the first click may come before the notebook listens
+        page.locator(".lm-MenuBar-item", has_text=re.compile("^Run$")).click()
+        page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
+        page.wait_for_timeout(5000)
+        if page.locator(".jp-InputPrompt", has_text=re.compile(r"\[(\*|\d+)\]")).count():
+            break
     cells = wait_until_run(page, file)
     print(f"{name}: {time.monotonic() - started:.0f} s")
     left = sum(cell["cell_type"] == "code" and not cell["execution_count"] for cell in cells)

@@ -294,9 +294,8 @@ def test_names_that_are_taken(folder: Path) -> None:
 
 
 def test_names_that_no_adapter_can_have() -> None:
-    words = {
-        name for name in (*dir(nn.ModuleDict()), *dir(nn.ParameterDict())) if not name.startswith(("_", "register_"))
-    }
+    words = {*dir(nn.ModuleDict()), *dir(nn.ParameterDict())} - {"smart_apply"}  # which transformers adds for a while
+    words = {word for word in words if not word.startswith(("_", "register_"))}
     assert words <= set(TORCH)
 
 
