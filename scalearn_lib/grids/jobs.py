@@ -88,7 +88,7 @@ def make_jobs(study: Study) -> list[Job]:
         for item in here:
             hours = sum(seconds[one] for one in [*batch, item]) / 3600
             alone = kind == "joint" or len(batch) == study.runs_per_job or hours > study.hours_per_job
-            if batch and (alone or not _alike(batch[0], item) or ranks[batch[0]] != ranks[item]):
+            if batch and (alone or not _alike(batch[0], item)):
                 jobs.append(_job(kind, batch, ranks[batch[0]]))
                 batch = []
             batch.append(item)

@@ -224,3 +224,6 @@ def test_what_the_first_grid_needs_comes_first() -> None:
     both = study(*later, wanted)
     jobs = make_jobs(replace(both, ranks={wanted: 0} | dict.fromkeys(later, 1)))
     assert {(job.kind, job.rank) for job in jobs} == {("source", 0), ("transfer", 0), ("single", 1)}
+    turned = make_jobs(replace(both, ranks={wanted: 1, later[2]: 0} | dict.fromkeys(later[:2] + later[3:], 2)))
+    (single,) = [job for job in turned if job.kind == "single"]
+    assert single.items[0] == later[2] and single.rank == 0

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from scalearn_lib.errors import UserError
+from scalearn_lib.evidence.claim_list import CLAIMS
 from scalearn_lib.grids.studyfile import Study, read_study
 from scalearn_lib.probing.pairs import Probe
 from scalearn_lib.runs import Run
@@ -216,7 +217,7 @@ def test_the_papers_studies_have_the_papers_seeds_and_tasks() -> None:
     """GLUE: ten seeds of four small tasks and three of four large ones, three of each joint method."""
     alone, transfer, joint = 5, 6, 5
     counts = {}
-    for file in sorted((ROOT / "studies").glob("*.yaml")):
+    for file in sorted(set((ROOT / "studies").glob("*.yaml")) - {ROOT / "studies" / "reference.yaml"}):
         study = read_study(file)
         counts[file.stem] = (len(study.runs), len(study.probes))
     glue, superglue, gsg = 4 * 3 + 4 * 10, 2 * 3 + 6 * 10, 6 * 3 + 9 * 10
@@ -232,3 +233,13 @@ def test_the_papers_studies_have_the_papers_seeds_and_tasks() -> None:
         "probing": (0, 10),
         "offline": (9 + 9 * 5, 0),
     }
+
+
+def test_the_reference_study_asks_for_two_seeds_of_whatever_a_claim_compares() -> None:
+    study = read_study(ROOT / "studies" / "reference.yaml")
+    there = Counter((run.suite, run.method, run.task, run.k) for run in study.runs if not run.overrides)
+    runs = [claim for claim in CLAIMS if claim.about == "runs" and "lora" not in claim.method]
+    compared = {(method, claim.k) for claim in runs for method in (claim.method, claim.other)}
+    for method, k in compared:
+        seeds = [n for (suite, name, _, shots), n in there.items() if (suite, name, shots) == ("offline", method, k)]
+        assert seeds and min(seeds) >= 2, (method, k)

@@ -20,7 +20,7 @@ from scalearn_lib.errors import UserError
 from scalearn_lib.evidence import load_results
 from scalearn_lib.grids.jobs import state
 from scalearn_lib.methods import METHODS
-from scalearn_lib.runs import Run, RunFailed, execute, execute_all, execution, load_trained
+from scalearn_lib.runs import Run, RunFailed, execute, execute_all, load_trained, making
 from scalearn_lib.runs.result import Result
 from scalearn_lib.runs.versions import code_version
 from scalearn_lib.tasks.encoders import encoder_dir, load_tokenizer
@@ -212,7 +212,8 @@ def test_a_trained_model_is_not_put_together_with_other_source_adapters(tmp_path
     shutil.rmtree(source.folder(tmp_path))
     longer = execute(replace(source, overrides={"max_steps": 3}), tmp_path)  # as if the code had changed
     made = replace(source, overrides={"max_steps": 3}).folder(tmp_path)
-    (made / "result.json").write_text(longer.model_copy(update={"run": source}).model_dump_json())
+    as_if = {"run": source, "settings": source.settings()}
+    (made / "result.json").write_text(longer.model_copy(update=as_if).model_dump_json())
     made.rename(source.folder(tmp_path))
     assert execute(run, tmp_path).status == "ok"
     with pytest.raises(UserError, match="was made with another source adapter 'toy_pair' than the one in"):
@@ -247,7 +248,7 @@ def test_results_of_different_code_are_not_mixed_without_a_word(tmp_path: Path, 
 def test_a_failing_source_adapter_is_tried_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys) -> None:
     tried = []
 
-    def failing(run: Run, output: Path) -> Result:
+    def failing(run: Run, output: Path, need: str = "scores") -> Result:
         tried.append(run)
         if run.task == "toy_pair":
             raise RunFailed(f"{run} failed: no reason.")
@@ -262,8 +263,8 @@ def test_a_failing_source_adapter_is_tried_once(tmp_path: Path, monkeypatch: pyt
 
 def test_models_do_not_stay_in_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     models = weakref.WeakSet()
-    load = execution.load_model
-    monkeypatch.setattr(execution, "load_model", lambda name: models.add(model := load(name)) or model)
+    load = making.load_model
+    monkeypatch.setattr(making, "load_model", lambda name: models.add(model := load(name)) or model)
     for seed in range(3):
         execute_all([replace(ADAPTER, seed=seed)], tmp_path)
     gc.collect()
@@ -274,7 +275,7 @@ def test_an_interrupted_run_leaves_nothing_behind(tmp_path: Path, monkeypatch: p
     def interrupted(*args: object, **kwargs: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("scalearn_lib.runs.execution.train", interrupted)
+    monkeypatch.setattr("scalearn_lib.runs.making.train", interrupted)
     with pytest.raises(KeyboardInterrupt):
         execute(ADAPTER, tmp_path)
     assert [path.suffix for path in tmp_path.rglob("*") if path.is_file()] == [".lock"]  # free, for the next maker

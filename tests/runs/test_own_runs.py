@@ -61,7 +61,7 @@ def test_a_changed_file_gives_new_runs_and_says_so(tmp_path: Path, capsys: pytes
     assert "what was made before stays in" in capsys.readouterr().err
     assert load_results(output)["outdated"].tolist().count(True) == 1
     shown = table(output, "notes", "tiny", "smoke")
-    assert "versions" not in shown and "other versions of its data" in capsys.readouterr().err
+    assert "versions" not in shown and "other data or settings" in capsys.readouterr().err
 
 
 def test_adapters_of_the_suite_are_further_sources(tmp_path: Path) -> None:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
 
 from scalearn_lib.evidence import load_results, table
+from scalearn_lib.methods import METHODS
 from scalearn_lib.runs import Run, execute, versions
 from scalearn_lib.runs.data import encoded
-from scalearn_lib.runs.versions import code_version, data_version
+from scalearn_lib.runs.versions import code_version, data_version, method_version
 from scalearn_lib.tasks import get_task
 from tests.stored import store
 
@@ -22,7 +24,7 @@ def test_code_is_what_is_computed_not_how_it_is_written(monkeypatch: pytest.Monk
         "# comment\ndef f(x):\n    return (x +\n            1)\n",
         "def f(x):\n    return x + 2\n",
     ):
-        monkeypatch.setattr(versions, "SOURCES", {"methods/one.py": source, "study/figures.py": str(len(found))})
+        monkeypatch.setattr(versions, "SOURCES", {"composition/one.py": source, "study/figures.py": str(len(found))})
         code_version.cache_clear()
         found.append(code_version())
     code_version.cache_clear()
@@ -31,6 +33,26 @@ def test_code_is_what_is_computed_not_how_it_is_written(monkeypatch: pytest.Monk
     nothing = code_version()
     code_version.cache_clear()
     assert nothing not in found
+
+
+def test_a_method_is_its_own_modules_and_facts(monkeypatch: pytest.MonkeyPatch) -> None:
+    def found() -> dict[str, str]:
+        code_version.cache_clear()
+        method_version.cache_clear()
+        return {name: method_version(name) for name in ("scalearn", "adapter_fusion", "adapter", "propetl")}
+
+    before, common = found(), code_version()
+    changed = versions.SOURCES | {"methods/fusion.py": versions.SOURCES["methods/fusion.py"] + "\nX = 1\n"}
+    monkeypatch.setattr(versions, "SOURCES", changed)
+    after = found()
+    assert {name for name in before if before[name] != after[name]} == {"scalearn", "adapter_fusion"}
+    assert code_version() == common and len(set(before.values())) == 4
+    monkeypatch.setitem(METHODS, "adapter", replace(METHODS["adapter"], title="another word", learning_rate=1.0))
+    monkeypatch.setitem(METHODS, "propetl", replace(METHODS["propetl"], options={"sparsity": 0.4}))
+    last = found()
+    assert {name for name in after if after[name] != last[name]} == {"propetl"}
+    monkeypatch.undo()
+    assert found() == before
 
 
 def test_every_pattern_names_sources_that_are_there() -> None:
