@@ -255,15 +255,19 @@ def status(arguments: argparse.Namespace) -> None:
 
 def keep(arguments: argparse.Namespace) -> None:
     from .grids import all_items, read_study
+    from .notebook import notebook_runs
     from .probing.pairs import Probe
     from .probing.store import keep_pairs
     from .runs import Run
     from .runs.reference import keep
 
+    # The notebooks' minutes are for stage 2: they find all source adapters there.
+    shown = [run for notebook in _notebooks() for run in notebook_runs(notebook)]
+    sources = {source for run in shown for source in run.sources().values()}
     items = all_items(read_study(arguments.study))
     output = arguments.output or output_dir()
     reference = arguments.to or output_dir() / "reference"
-    lines = keep((item for item in items if isinstance(item, Run)), output, reference)
+    lines = keep((item for item in items if isinstance(item, Run)), output, reference, sources)
     for probe in (item for item in items if isinstance(item, Probe)):
         if probe.file(output).exists():
             lines.append(str(keep_pairs(probe.file(output), probe.file(reference))))
@@ -282,6 +286,13 @@ def costs(arguments: argparse.Namespace) -> None:
     (_show_markdown if arguments.markdown else _show)(cost_table(costs))
 
 
+def _notebooks() -> list[Path]:
+    notebooks = sorted((Path(__file__).resolve().parents[1] / "notebooks").glob("0*.ipynb"))
+    if not notebooks:
+        raise UserError("The notebooks are not beside the package: run `scalearn` from a clone of the repository.")
+    return notebooks
+
+
 def demo(arguments: argparse.Namespace) -> None:
     from .evidence import claims, counted, table
     from .notebook import execute_notebook, notebook_runs
@@ -289,9 +300,7 @@ def demo(arguments: argparse.Namespace) -> None:
 
     started = time.perf_counter()
     output = (arguments.output or output_dir()).resolve()
-    notebooks = sorted((Path(__file__).resolve().parents[1] / "notebooks").glob("0*.ipynb"))
-    if not notebooks:
-        raise UserError("The notebooks are not beside the package: run `scalearn demo` from a clone of the repository.")
+    notebooks = _notebooks()
     # One process for all runs: it shares the encoded texts, and its progress bars are seen; the notebooks then read.
     execute_all([run for notebook in notebooks for run in notebook_runs(notebook)], output)
     for number, notebook in enumerate(notebooks, 1):

@@ -11,12 +11,13 @@ import functools
 import lzma
 import os
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import Literal
 
 from ..errors import say_once
+from ..methods import METHODS
 from ..paths import reference_dir
 from .result import RESULT, Result, checksums, new_folder, parse_result, read_result, write_result
 from .run import WEIGHTS, Run
@@ -26,6 +27,9 @@ Need = Literal["scores", "adapter", "weights"]
 
 HISTORY = 40
 """Entries of a history that are kept, evenly over the training."""
+
+STAGE_1 = {method.source_method for method in METHODS.values() if method.two_stage}
+"""Methods that make source adapters."""
 
 HEADS = ("*head*",)
 """Names of weights that are left out."""
@@ -62,10 +66,14 @@ def reference_results() -> Iterator[tuple[Result, Path]]:
             yield result, reference / key
 
 
-def keep(runs: Iterable[Run], output: Path, reference: Path) -> list[str]:
+def keep(runs: Iterable[Run], output: Path, reference: Path, with_adapters: Collection[Run] = ()) -> list[str]:
     """Add complete results below `output` to a reference study; return a line per file that was written.
 
-    Those of stage 1 on all training rows are stored with their adapters, for they are sources; others by their scores.
+    Args:
+        runs: what may be there.
+        output, reference: folders.
+        with_adapters: what to store with adapters; so are seed-0 runs of stage 1 on all training rows, which are the
+            sources of every two-stage run. Others are stored by their scores.
     """
     new: dict[str, dict[str, Result]] = {}
     lines = []
@@ -74,7 +82,7 @@ def keep(runs: Iterable[Run], output: Path, reference: Path) -> list[str]:
         result = read_result(folder)
         if not isinstance(result, Result):
             continue
-        if run.k is None and run.method in ("adapter", "lora") and run.seed == 0:
+        if run in with_adapters or (run.k is None and run.seed == 0 and run.method in STAGE_1):
             _keep_folder(folder, result, run.folder(reference))
             lines.append(f"{run}: {run.folder(reference)}")
         else:

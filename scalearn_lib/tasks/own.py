@@ -183,7 +183,7 @@ class OwnTask(Task):
             if shared:
                 say_once(
                     f"Task '{self.name}': {shared} of {len(given[split]['label'])} rows of {split} have the same text "
-                    "as a row of train, which flatters scores."
+                    "as a row of train, which flatters scores; remove them from one of the two."
                 )
         return datasets.DatasetDict(
             {split: datasets.Dataset.from_dict(rows, features=self.features) for split, rows in given.items()}

@@ -129,6 +129,14 @@ def folder_of(folder: Path) -> Path:
     return folder
 
 
+def test_what_others_build_on_is_kept_with_its_adapter(tmp_path: Path) -> None:
+    few = replace(ADAPTER, k=4, seed=1)
+    store(tmp_path / "made", "toy_topic", "adapter", 1, 0.5, k=4)
+    few.weights(tmp_path / "made").mkdir()
+    assert keep([few], tmp_path / "made", tmp_path / "kept", {few}) == [f"{few}: {few.folder(tmp_path / 'kept')}"]
+    assert few.weights(tmp_path / "kept").is_dir() and not (tmp_path / "kept" / "toy.jsonl.xz").exists()
+
+
 def test_keeping_adds_and_thins(tmp_path: Path) -> None:
     output, reference = tmp_path / "outputs", tmp_path / "reference"
     long = [{"step": float(step), "loss": 1.0} for step in range(10 * HISTORY)]
