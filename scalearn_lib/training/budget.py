@@ -101,7 +101,7 @@ _FULL = {
 """Settings of the shorter budgets; patience is 30 where it is not said."""
 
 _FEW = {
-    "converged": {"max_steps": 400, "eval_steps": 20, "patience": 10, "batch_size": 16, "max_validation": 200},
+    "converged": {"max_steps": 400, "eval_steps": 20, "patience": 5, "batch_size": 16, "max_validation": 200},
     "medium": {"max_steps": 80, "eval_steps": 20},
     "quick": {"max_steps": 100, "eval_steps": 20, "max_validation": 100, "max_test": 300},
 }
@@ -115,7 +115,7 @@ def make_budget(
 
     `paper` has the published ones: 30 epochs evaluated each epoch, for joint methods 375,000 steps, for k-shot runs
     1,000 steps with patience 20, selection on the metric and at most 5,000 validation rows; in fp16, as the official
-    runs. `converged` trains until validation stops improving (500 steps without a gain, k-shot 200), in bf16; one stage
+    runs. `converged` trains until validation stops improving (500 steps without a gain, k-shot 100), in bf16; one stage
     at the published rate. `medium` takes a minute or two per run on two CPU cores, with whole test splits. `quick` fits
     many runs into minutes: few small steps. These three learn at five times the published rate where that is below
     1e-3: it is meant for thousands of steps. `smoke` only shows that everything runs. All but `paper` group batches by
