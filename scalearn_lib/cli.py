@@ -25,6 +25,9 @@ def main(argv: list[str] | None = None) -> int:
     except UserError as error:
         print(f"scalearn: {error}", file=sys.stderr)
         return 1
+    except BrokenPipeError:  # `scalearn table ... | head` has read enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except KeyboardInterrupt:
         print(
             "\nscalearn: stopped; what is complete is kept, and the same command goes on from there.", file=sys.stderr

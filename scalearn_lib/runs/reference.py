@@ -80,7 +80,7 @@ def keep(runs: Iterable[Run], output: Path, reference: Path, with_adapters: Coll
     for run in runs:
         folder = run.folder(output)
         result = read_result(folder)
-        if not isinstance(result, Result):
+        if not isinstance(result, Result) or result.settings != run.settings():
             continue
         if run in with_adapters or (run.k is None and run.seed == 0 and run.method in STAGE_1):
             _keep_folder(folder, result, run.folder(reference))

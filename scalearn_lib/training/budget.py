@@ -103,7 +103,7 @@ _FULL = {
 _FEW = {
     "converged": {"max_steps": 400, "eval_steps": 20, "patience": 5, "batch_size": 16, "max_validation": 200},
     "medium": {"max_steps": 80, "eval_steps": 20},
-    "quick": {"max_steps": 100, "eval_steps": 20, "max_validation": 100, "max_test": 300},
+    "quick": {"max_steps": 40, "eval_steps": 20, "max_validation": 100, "max_test": 300},
 }
 """What of them is different for k shots, which select on the metric."""
 
