@@ -12,6 +12,7 @@ import seaborn as sns
 import xarray as xr
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
+from matplotlib.ticker import NullLocator
 
 from ..methods import METHODS
 
@@ -183,9 +184,11 @@ def few_shot_curves(scores: pd.DataFrame, title: str) -> Figure:
     )
     shots = sorted(scores["k"].unique())
     grid.set(xscale="log", xticks=shots, xticklabels=[str(int(k)) for k in shots])
+    for axes in grid.axes.flat:
+        axes.xaxis.set_minor_locator(NullLocator())  # the logarithm's own ticks would write over these
     grid.set_axis_labels("training examples k", "test score")
     grid.set_titles("{col_name}")
-    grid.figure.suptitle(textwrap.fill(title, 70), x=0.01, ha="left", va="bottom", y=1.0, fontsize=12)
+    grid.figure.suptitle(textwrap.fill(title, 70 * min(2, tasks)), x=0.01, ha="left", va="bottom", y=1.0, fontsize=12)
     return grid.figure
 
 

@@ -70,7 +70,7 @@ def test_counted() -> None:
     assert counted(verdicts) == "1 holds, 0 do not hold, 2 are undecided, 0 were not run"
 
 
-@pytest.mark.skipif(not PAGE.exists(), reason="written once the reference study has results")
-def test_the_page_in_docs_is_what_the_stored_results_say() -> None:
+def test_the_page_in_docs_is_what_the_stored_results_say(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SCALEARN_REFERENCE", str(ROOT / "outputs" / "reference"))
     encoder, budget = re.search(r"`scalearn findings --encoder (\S+) --budget (\S+)`", PAGE.read_text()).groups()
     assert PAGE.read_text() == findings_page(ROOT / "outputs" / "reference", encoder, budget)
