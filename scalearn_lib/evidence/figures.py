@@ -117,7 +117,8 @@ def pair_heatmap(probes: pd.DataFrame, first: str, second: str, metric: str, tit
     figure, axes = plt.subplots(figsize=(7.5, 6))
     label = {"label": f"test {METRICS.get(metric, metric)}"}
     sns.heatmap(grid * 100, annot=True, fmt=".1f", cmap="viridis", cbar_kws=label, linewidths=0.5, ax=axes)
-    row, column = np.unravel_index(np.nanargmax(grid.to_numpy()), grid.shape)
+    best = probes.groupby([first, second])["score"].mean().idxmax()  # of equally good ones the first, as in titles
+    row, column = grid.index.get_loc(best[1]), grid.columns.get_loc(best[0])
     axes.add_patch(Rectangle((column, row), 1, 1, fill=False, edgecolor="white", lw=4))
     axes.add_patch(Rectangle((column, row), 1, 1, fill=False, edgecolor="black", lw=1.5, ls="--"))
     axes.set(title=title, xlabel=f"ω on {first}", ylabel=f"ω on {second}")
