@@ -26,7 +26,7 @@ Need = Literal["scores", "adapter", "weights"]
 """What is needed of a result: its scores, its adapter too (as a source of others), or all that it learned."""
 
 HISTORY = 40
-"""Entries of a history that are kept, evenly over the training."""
+"""Training losses of a history that are kept, evenly over the training; so are all evaluations."""
 
 STAGE_1 = {method.source_method for method in METHODS.values() if method.two_stage}
 """Methods that make source adapters."""
@@ -116,8 +116,10 @@ def _keep_folder(folder: Path, result: Result, place: Path) -> None:
 
 
 def _thinned(result: Result) -> Result:
-    step = -(-len(result.history) // HISTORY) or 1
-    return result.model_copy(update={"history": result.history[::step]})
+    logged = [entry for entry in result.history if "eval_loss" not in entry]
+    kept = logged[:: -(-len(logged) // HISTORY) or 1]
+    history = [entry for entry in result.history if "eval_loss" in entry or entry in kept]
+    return result.model_copy(update={"history": history})
 
 
 def _in_folder(folder: Path) -> Result | None:
