@@ -96,8 +96,9 @@ def keep(runs: Iterable[Run], output: Path, reference: Path, with_adapters: Coll
         text = "\n".join(result.model_dump_json() for result in every.values()) + "\n"
         temporary.write_bytes(lzma.compress(text.encode(), preset=9))
         temporary.replace(file)
-        _archived.cache_clear()
         lines.append(f"{len(every)} results, {len(results)} of them from {output}: {file}")
+    _archived.cache_clear()
+    _in_folder.cache_clear()
     return lines
 
 
@@ -122,6 +123,7 @@ def _thinned(result: Result) -> Result:
     return result.model_copy(update={"history": history})
 
 
+@functools.cache  # a grid asks for the same source adapters of every job, and each answer takes their checksums
 def _in_folder(folder: Path) -> Result | None:
     """A result that lies there with its adapter; damage is said, and counts as nothing."""
     try:
