@@ -115,11 +115,12 @@ def make_budget(
 
     `paper` has the published ones: 30 epochs evaluated each epoch, for joint methods 375,000 steps, for k-shot runs
     1,000 steps with patience 20, selection on the metric and at most 5,000 validation rows; in fp16, as the official
-    runs. `converged` trains until validation stops improving (500 steps without a gain, k-shot 100), in bf16; one stage
-    at the published rate. `medium` takes a minute or two per run on two CPU cores, with whole test splits. `quick` fits
-    many runs into minutes: few small steps. These three learn at five times the published rate where that is below
-    1e-3: it is meant for thousands of steps. `smoke` only shows that everything runs. All but `paper` group batches by
-    length. Joint training of `tasks` tasks has as many times the steps in all but `paper`, and selects on the mean loss
+    runs. `converged` trains until validation stops improving, in bf16: one stage at the published rate, up to 500 steps
+    without a gain; stage 2, joint (per task) and k-shot at the faster rate of the shorter budgets, up to 250, 250 and
+    100. `medium` takes a minute or two per run on two CPU cores, with whole test splits. `quick` fits many runs into
+    minutes: few small steps. These three learn at five times the published rate where that is below 1e-3: it is meant
+    for thousands of steps. `smoke` only shows that everything runs. All but `paper` group batches by length. Joint
+    training of `tasks` tasks has as many times the steps in all but `paper`, and selects on the mean loss
     in all.
 
     Raises:
@@ -158,9 +159,9 @@ def _shorter(name: str, method: Method, task: Task, k: int | None, tasks: int) -
     if name == "converged":
         settings["precision"] = "bf16"
         if k is None and method.joint:
-            settings["max_steps"] = 500
+            settings |= {"max_steps": 250, "eval_steps": 50}
         elif k is None and method.two_stage:
-            settings["max_steps"] = 1500
+            settings |= {"max_steps": 1000, "eval_steps": 50}
         elif k is None:
             rate = method.learning_rate
     budget = Budget(rate, NO_LIMIT, **settings)
