@@ -255,19 +255,20 @@ def status(arguments: argparse.Namespace) -> None:
 
 def keep(arguments: argparse.Namespace) -> None:
     from .grids import all_items, read_study
-    from .notebook import notebook_runs
+    from .notebook import notebook_looks_at, notebook_runs
     from .probing.pairs import Probe
     from .probing.store import keep_pairs
     from .runs import Run
     from .runs.reference import keep
 
-    # The notebooks' minutes are for stage 2: they find all source adapters there.
+    # The notebooks find there all source adapters that they need, and the runs whose coefficients they show.
     shown = [run for notebook in _notebooks() for run in notebook_runs(notebook)]
     sources = {source for run in shown for source in run.sources().values()}
+    looked_at = {run for notebook in _notebooks() for run in notebook_looks_at(notebook)}
     items = all_items(read_study(arguments.study))
     output = arguments.output or output_dir()
     reference = arguments.to or output_dir() / "reference"
-    lines = keep((item for item in items if isinstance(item, Run)), output, reference, sources)
+    lines = keep((item for item in items if isinstance(item, Run)), output, reference, sources, looked_at)
     for probe in (item for item in items if isinstance(item, Probe)):
         if probe.file(output).exists():
             lines.append(str(keep_pairs(probe.file(output), probe.file(reference))))

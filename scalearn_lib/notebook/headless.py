@@ -75,6 +75,19 @@ def notebook_runs(source: Path) -> list[Run]:
     return [run for k in parameters.get("SHOTS", [parameters.get("K")]) for run in study.runs(k)]
 
 
+def notebook_looks_at(source: Path) -> list[Run]:
+    """Return the runs whose coefficients a notebook reads, by its own parameters: those in OMEGA, from K and all rows.
+
+    Raises:
+        UserError: as `notebook_runs`.
+    """
+    parameters = notebook_parameters(source)
+    study = check_parameters({name: parameters[name] for name in PARAMETERS})
+    methods = [name for name in study.methods if name in parameters.get("OMEGA", ())]
+    shots = dict.fromkeys((parameters.get("K"), None))
+    return [study.run(study.targets[0], name, study.seeds[0], k) for name in methods for k in shots]
+
+
 def _drop_progress_bars(executed: Path) -> None:
     """Remove widget outputs from an executed notebook: progress bars, of which only the first text would remain."""
     notebook = nbformat.read(executed, as_version=4)

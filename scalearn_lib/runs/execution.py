@@ -172,6 +172,6 @@ def load_trained(run: Run, output: Path | None = None) -> nn.Module:
     method, tasks = get_method(run.method).learner(official=run.settings().official), run.tasks()
     model = load_model(run.encoder)
     method.prepare(model, tasks, source_folders(run, output))
-    method.load(model, tasks, run.weights(output))
+    method.load(model, tasks, weights_of(run, output))
     method.activate(model, get_task(run.suite, run.task))
     return model.eval()

@@ -1,8 +1,8 @@
 """The reference study: a second, read-only place of results. What lies there is read like one's own, not made again.
 
 Source adapters lie there in the folders that they have in any place of results, with their weights (heads apart, which
-no target uses). All other results of a suite are in one compressed file, `<suite>.jsonl.xz`: one per line, its history
-thinned.
+no target uses), and so do the few runs whose coefficients the notebooks show, heads included. All other results of a
+suite are in one compressed file, `<suite>.jsonl.xz`: one per line, its history thinned.
 """
 
 from __future__ import annotations
@@ -66,7 +66,13 @@ def reference_results() -> Iterator[tuple[Result, Path]]:
             yield result, reference / key
 
 
-def keep(runs: Iterable[Run], output: Path, reference: Path, with_adapters: Collection[Run] = ()) -> list[str]:
+def keep(
+    runs: Iterable[Run],
+    output: Path,
+    reference: Path,
+    with_adapters: Collection[Run] = (),
+    with_weights: Collection[Run] = (),
+) -> list[str]:
     """Add complete results below `output` to a reference study; return a line per file that was written.
 
     Args:
@@ -74,6 +80,7 @@ def keep(runs: Iterable[Run], output: Path, reference: Path, with_adapters: Coll
         output, reference: folders.
         with_adapters: what to store with adapters; so are seed-0 runs of stage 1 on all training rows, which are the
             sources of every two-stage run. Others are stored by their scores.
+        with_weights: what to store with all that it learned, heads too.
     """
     new: dict[str, dict[str, Result]] = {}
     lines = []
@@ -82,8 +89,12 @@ def keep(runs: Iterable[Run], output: Path, reference: Path, with_adapters: Coll
         result = read_result(folder)
         if not isinstance(result, Result) or result.settings != run.settings():
             continue
-        if run in with_adapters or (run.k is None and run.seed == 0 and run.method in STAGE_1):
-            _keep_folder(folder, result, run.folder(reference))
+        if run in with_weights:
+            _keep_folder(folder, result, run.folder(reference), ())
+            new.setdefault(run.suite, {})  # its scores may be in the file: they leave it
+            lines.append(f"{run}: {run.folder(reference)}")
+        elif run in with_adapters or (run.k is None and run.seed == 0 and run.method in STAGE_1):
+            _keep_folder(folder, result, run.folder(reference), HEADS)
             lines.append(f"{run}: {run.folder(reference)}")
         else:
             new.setdefault(run.suite, {})[_key(run)] = _thinned(result)
@@ -91,6 +102,7 @@ def keep(runs: Iterable[Run], output: Path, reference: Path, with_adapters: Coll
         file = _archive(reference, suite)
         _archived.cache_clear()
         every = dict(sorted((_archived(reference, suite) | results).items()))
+        every = {key: result for key, result in every.items() if not (reference / key / RESULT).exists()}
         file.parent.mkdir(parents=True, exist_ok=True)
         temporary = file.with_suffix(".tmp")
         text = "\n".join(result.model_dump_json() for result in every.values()) + "\n"
@@ -110,9 +122,9 @@ def _archive(reference: Path, suite: str) -> Path:
     return reference / f"{suite}.jsonl.xz"
 
 
-def _keep_folder(folder: Path, result: Result, place: Path) -> None:
+def _keep_folder(folder: Path, result: Result, place: Path, without: Collection[str]) -> None:
     with new_folder(place) as temporary:
-        shutil.copytree(folder / WEIGHTS, temporary / WEIGHTS, ignore=shutil.ignore_patterns(*HEADS))
+        shutil.copytree(folder / WEIGHTS, temporary / WEIGHTS, ignore=shutil.ignore_patterns(*without))
         write_result(temporary, _thinned(result))
 
 

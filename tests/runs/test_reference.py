@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import lzma
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 
 from scalearn_lib.errors import say_once
 from scalearn_lib.evidence import load_results
@@ -135,6 +137,24 @@ def test_what_others_build_on_is_kept_with_its_adapter(tmp_path: Path) -> None:
     few.weights(tmp_path / "made").mkdir()
     assert keep([few], tmp_path / "made", tmp_path / "kept", {few}) == [f"{few}: {few.folder(tmp_path / 'kept')}"]
     assert few.weights(tmp_path / "kept").is_dir() and not (tmp_path / "kept" / "toy.jsonl.xz").exists()
+
+
+def test_a_run_to_look_at_is_kept_with_all_that_it_learned(
+    tmp_path: Path, kept: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    output, reference = tmp_path / "made", tmp_path / "reference"
+    shutil.copytree(kept, reference)
+    monkeypatch.setenv("SCALEARN_REFERENCE", str(reference))
+    execute(SCALEARN, output, "weights")
+    (line,) = keep([SCALEARN], output, reference, with_weights={SCALEARN})[:1]
+    assert (
+        line == f"{SCALEARN}: {SCALEARN.folder(reference)}"
+        and not lzma.decompress((reference / "toy.jsonl.xz").read_bytes()).strip()
+    )  # no result is there twice
+    state = load_trained(SCALEARN, tmp_path / "none").state_dict()
+    assert not (tmp_path / "none").exists()
+    made = load_trained(SCALEARN, output).state_dict()
+    assert all(torch.equal(state[name], made[name]) for name in made)
 
 
 def test_keeping_adds_and_thins(tmp_path: Path) -> None:
