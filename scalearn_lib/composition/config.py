@@ -30,8 +30,11 @@ class ScaLearnConfig(AdapterFusionConfig):
 
     Args:
         uniform: one scalar per source adapter (ScaLearnUniform) instead of a vector of the hidden width.
+        blocks: one scalar per source and block of the hidden width, which is cut into so many equal parts; `None`: a
+            vector, or with `uniform` a scalar. Not in the paper.
         shared: one ω for all layers (the ++ variants) instead of one per layer.
         init_scale: coefficients start at `init_scale / T` for T sources (the paper: 2; its ablation: 1).
+        start: where each source's coefficients start instead, in the order of the setup (plus the noise).
         init_std: standard deviation of the normal noise around that start.
         dropout_prob: dropout on the coefficients themselves, drawn anew in each layer and step.
         constraint: `None`, `"mean"` (ω divided by its sum over the sources) or `"softmax"` (over the sources).
@@ -41,12 +44,15 @@ class ScaLearnConfig(AdapterFusionConfig):
         fused: `False` always runs the sources one by one, to compare with the fused forward.
 
     Raises:
-        ValueError: a value is outside its range, or `fixed` is combined with a constraint or a penalty.
+        ValueError: a value is outside its range; `fixed` is combined with a constraint, a penalty, blocks or a
+            start; or `uniform` with blocks.
     """
 
     uniform: bool = False
+    blocks: int | None = None
     shared: bool = False
     init_scale: float = 2.0
+    start: list[float] | None = None
     init_std: float = 0.001
     dropout_prob: float = 0.3
     constraint: str | None = None
@@ -77,13 +83,19 @@ class ScaLearnConfig(AdapterFusionConfig):
             raise ValueError(f"constraint must be None, 'mean' or 'softmax', got {self.constraint!r}.")
         if not (math.isfinite(self.regularization) and self.regularization >= 0):
             raise ValueError(f"regularization must be a finite number of at least 0, got {self.regularization}.")
-        if self.fixed is not None:
-            # Plain numbers, whatever array they came in: the configuration is saved as JSON.
-            object.__setattr__(self, "fixed", [float(value) for value in self.fixed])
-            if not self.fixed or not all(math.isfinite(value) for value in self.fixed):
-                raise ValueError(f"fixed must hold one finite number per source, got {self.fixed}.")
-            if self.constraint or self.regularization:
-                raise ValueError("fixed coefficients are not learned: leave out constraint and regularization.")
+        if self.blocks is not None and (type(self.blocks) is not int or self.blocks < 1):
+            raise ValueError(f"blocks must be a whole number of at least 1, got {self.blocks!r}.")
+        if self.blocks is not None and self.uniform:
+            raise ValueError("uniform coefficients have one block: leave out uniform, or blocks.")
+        for name in ("start", "fixed"):
+            values = getattr(self, name)
+            if values is not None:
+                # Plain numbers, whatever array they came in: the configuration is saved as JSON.
+                object.__setattr__(self, name, [float(value) for value in values])
+                if not getattr(self, name) or not all(math.isfinite(value) for value in getattr(self, name)):
+                    raise ValueError(f"{name} must hold one finite number per source, got {getattr(self, name)}.")
+        if self.fixed is not None and (self.constraint or self.regularization or self.blocks or self.start):
+            raise ValueError("fixed coefficients are not learned: leave out constraint, regularization, blocks, start.")
 
     @classmethod
     def load(cls, config: str | Mapping, **kwargs) -> ScaLearnConfig:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
+
 import torch
 from adapters import BnConfig, LoRAConfig
 from torch import nn
@@ -14,47 +16,58 @@ from .sources import config_of
 from .stacking import output_scaling, spread, stack_projections
 
 
-def fold(model: nn.Module, setup: ScaLearn, name: str) -> None:
+def fold(model: nn.Module, setup: ScaLearn, name: str, sources: Collection[str] | None = None) -> None:
     """Add the block's equal to `model` under `name`: one plain adapter of the sources' own kind.
 
     In evaluation mode it gives the block's numbers, whatever the widths or ranks of the sources; its own is their sum.
     It needs nothing of this package: `save_adapter` it, and load it with adapters alone; a folded LoRA can also be
     merged into the frozen weights by `merge_adapter`, and written for PEFT by `save_peft`.
 
+    Args:
+        model, setup: the model and its block.
+        name: of the new adapter.
+        sources: fold only these, as if the coefficients of all others were 0 (pruning); all by default.
+
     Raises:
-        ValueError: the block is not on the model, `name` is taken, or the sources cannot be expressed by one plain
-            adapter (Stacks; layer norm, gating or activation of their own).
+        ValueError: the block is not on the model, `name` is taken, `sources` are none or not the block's, or they
+            cannot be expressed by one plain adapter (Stacks; layer norm, gating or activation of their own).
     """
     if not all(isinstance(child, str) for child in setup):
         raise ValueError("A ScaLearn block over Stacks cannot be folded: a stacked adapter feeds the next one.")
     if name in model.adapters_config:
         raise ValueError(f"The model has an adapter named '{name}' already: fold into another name.")
+    wanted = set(setup.sources if sources is None else sources)
+    if not wanted or not wanted <= set(setup.sources):
+        strange = ", ".join(sorted(wanted - set(setup.sources))) or "none"
+        raise ValueError(f"sources must be some of the block's, {', '.join(setup.sources)}, not {strange}.")
     missing = [source for source in setup.sources if source not in model.adapters_config]
     if missing:
         raise ValueError(f"Source adapters not on the model: {', '.join(missing)}; they were deleted.")
-    configs = [config_of(model, source) for source in setup.sources]
-    if isinstance(configs[0], LoRAConfig):
+    configs = {source: config_of(model, source) for source in setup.sources if source in wanted}
+    if isinstance(next(iter(configs.values())), LoRAConfig):
         fold_loras(model, setup, configs, name)
     else:
         _fold_bottlenecks(model, setup, configs, name)
 
 
-def _fold_bottlenecks(model: nn.Module, setup: ScaLearn, configs: list[BnConfig], name: str) -> None:
-    if any(config.inv_adapter for config in configs):
+def _fold_bottlenecks(model: nn.Module, setup: ScaLearn, configs: Mapping[str, BnConfig], name: str) -> None:
+    if any(config.inv_adapter for config in configs.values()):
         raise ValueError("A block over sources with invertible adapters cannot be folded: those act on embeddings.")
     folded = {}
     for _, module, layer in transfer_layers(model, setup):
-        rows = module.rows(layer)
-        sources = [module.adapters[setup.sources[row]] for row in rows]
+        omega = layer.by_source(module.rows(layer), configs)
+        sources = [module.adapters[source] for source in omega]
+        if not sources:
+            continue
         reason = why_not_plain(sources)
         if reason:
             raise ValueError(f"The sources cannot be folded into one plain adapter: {reason}.")
         with torch.no_grad():
-            folded[module] = _fold_layer(layer.coefficients(rows), sources)
+            folded[module] = _fold_layer(torch.stack([*omega.values()]), sources)
 
     widths = {module: (module.model_config.hidden_size, len(down)) for module, (down, _, _, _) in folded.items()}
     factors = {str(module.layer_idx): reduction_factor(*sizes) for module, sizes in widths.items()}
-    model.add_adapter(name, config=_plain_config(configs, factors))
+    model.add_adapter(name, config=_plain_config([*configs.values()], factors))
     with torch.no_grad():
         for module, weights in folded.items():
             adapter = module.adapters[name].to(weights[0])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -15,7 +15,7 @@ from .stacking import KeptStack, Read, output_scaling, projections, spread
 
 
 class ScaLearnLayer(nn.Module):
-    """ω of one transfer layer, shape `(sources, width)`, or `(sources, 1)` for the uniform variants.
+    """ω of one transfer layer: `(sources, width)`, `(sources, 1)` for the uniform variants, or `(sources, blocks)`.
 
     The output is Σ_t ω_t ⊙ o_t (paper section 3), where o_t is what source t adds: a bottleneck adapter to the residual
     stream, a LoRA to the output of its linear map. `width` is that of o_t, `kind` what sort of place this is
@@ -37,9 +37,12 @@ class ScaLearnLayer(nn.Module):
         if config.fixed is not None:
             self.register_buffer("omega", torch.tensor(config.fixed, **options).unsqueeze(1))
             return
-        shape = (len(sources), 1 if config.uniform else width)
+        if config.blocks is not None and width % config.blocks:
+            raise ValueError(f"{config.blocks} blocks do not divide the width of {width}: choose a divisor.")
+        shape = (len(sources), 1 if config.uniform else config.blocks or width)
         noise = torch.randn(shape) * config.init_std  # on the CPU: the same seed gives the same ω on every device
-        self.omega = nn.Parameter((config.init_scale / len(sources) + noise).to(**options))
+        start = config.init_scale / len(sources) if config.start is None else torch.tensor(config.start).unsqueeze(1)
+        self.omega = nn.Parameter((start + noise).to(**options))
 
     def share(self, owner: ScaLearnLayer) -> None:
         """Give up this layer's own ω and read the one of `owner` from now on."""
@@ -53,7 +56,7 @@ class ScaLearnLayer(nn.Module):
         return self._other or self
 
     def coefficients(self, rows: Sequence[int] | None = None) -> Tensor:
-        """Return the coefficients that apply in this layer, `(sources, hidden or 1)`: constrained, without dropout.
+        """Return the coefficients that apply in this layer, shaped as `omega`: constrained, without dropout.
 
         Args:
             rows: the sources that are present in this layer; all of them by default.
@@ -67,12 +70,21 @@ class ScaLearnLayer(nn.Module):
             return omega.softmax(0)
         return omega
 
+    def widened(self, omega: Tensor) -> Tensor:
+        """Return coefficients as the sum takes them, `(sources, width or 1)`: those of blocks are repeated."""
+        return omega if self.config.blocks is None else omega.repeat_interleave(self.width // self.config.blocks, 1)
+
     def scaling(self, rows: Sequence[int] | None = None) -> Tensor:
-        """Return `coefficients`, with dropout on the coefficients themselves in training."""
+        """Return `coefficients` widened, in training with dropout on the coefficients themselves."""
         omega = self.coefficients(rows)
         if self.config.fixed is None:
             omega = F.dropout(omega, self.config.dropout_prob, self.training)
-        return omega
+        return self.widened(omega)
+
+    def by_source(self, rows: Sequence[int], wanted: Collection[str]) -> dict[str, Tensor]:
+        """Return the coefficients, `(width or 1,)` each, of the wanted among the sources that are present (`rows`)."""
+        omega = zip(rows, self.widened(self.coefficients(rows)), strict=True)
+        return {self.sources[row]: values for row, values in omega if self.sources[row] in wanted}
 
     def penalty(self) -> Tensor:
         """Return λ · mean_t (1 − mean_d ω_t)², which pulls each source's mean coefficient to one (a scalar)."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import partial
 from typing import NamedTuple
 
@@ -30,17 +30,19 @@ Place = tuple[LoRALayer, str]
 """A linear map: the layer of adapters, and the kind of map, of which merged projections hold several."""
 
 
-def fold_loras(model: nn.Module, setup: ScaLearn, configs: Sequence[LoRAConfig], name: str) -> None:
+def fold_loras(model: nn.Module, setup: ScaLearn, configs: Mapping[str, LoRAConfig], name: str) -> None:
     """Add Σ_t ω_t ⊙ (s_t B_t A_t) as one LoRA, in every map that a source changes; its rank is the sum of theirs."""
     folded: dict[Place, LoRAWeights] = {}
     for _, module, layer in transfer_layers(model, setup):
-        rows = module.rows(layer)
-        sources = [module.loras[setup.sources[row]] for row in rows]
         with torch.no_grad():
+            by_source = layer.by_source(module.rows(layer), configs)
+            if not by_source:
+                continue
+            sources = [module.loras[source] for source in by_source]
             down, _, up, _ = stack_projections(sources, partial(part, module, layer.kind))
-            omega = layer.coefficients(rows).to(up.device) * output_scaling(sources)
+            omega = torch.stack([*by_source.values()]).to(up.device) * output_scaling(sources)
             folded[module, layer.kind] = LoRAWeights(down, up * spread(omega, [lora.r for lora in sources]))
-    add_lora(model, name, folded, like=configs[0])
+    add_lora(model, name, folded, like=next(iter(configs.values())))
 
 
 def add_lora(

@@ -99,10 +99,12 @@ class ScaLearnModelMixin:
         sources = adapter_names.split(",") if isinstance(adapter_names, str) else list(adapter_names)
         setup = ScaLearn(*sources, name=name or getattr(adapter_names, "name", None))
         check_sources(self, setup)
-        if scalearn.fixed is not None and len(scalearn.fixed) != len(sources):
-            raise ValueError(
-                f"{len(scalearn.fixed)} fixed coefficients do not fit {len(sources)} sources: give one each."
-            )
+        for what, values in (("fixed coefficients", scalearn.fixed), ("starting coefficients", scalearn.start)):
+            if values is not None and len(values) != len(sources):
+                raise ValueError(f"{len(values)} {what} do not fit {len(sources)} sources: give one each.")
+        width = getattr(self.config, "hidden_size", 0)
+        if scalearn.blocks is not None and width % scalearn.blocks:
+            raise ValueError(f"{scalearn.blocks} blocks do not divide the hidden size of {width}: choose a divisor.")
         if "." in setup.name or hasattr(nn.ModuleDict, setup.name):
             raise ValueError(f"A block cannot be named '{setup.name}': PyTorch gives no module that name.")
         active = self.active_adapters

@@ -165,6 +165,34 @@ METHODS: dict[str, Method] = {
                 ("scalearn_penalty_0_01", "ScaLearn, λ 0.01", "Ablation: the same with λ = 0.01."),
             )
         ),
+        # Beyond the paper: where ω starts, and a continuum from scalars to attention.
+        *(
+            Method(
+                f"{variant}_from_target",
+                f"{title} from target",
+                "Coefficients that start at 1 for the target's own source, at 0 for the others.",
+                options={"variant": variant},
+                **_SCALEARN | {"made_by": f"{_HERE}.beyond:FromTarget"},
+            )
+            for variant, title in (("scalearn", "ScaLearn"), ("scalearn_uniform_pp", "ScaLearnUniform++"))
+        ),
+        *(
+            Method(
+                f"scalearn_blocks_{blocks}",
+                f"ScaLearn, {blocks} blocks",
+                f"A scalar per source, layer and block of the hidden width, of {blocks}.",
+                options={"blocks": blocks},
+                **_SCALEARN | {"made_by": f"{_HERE}.beyond:Blocks"},
+            )
+            for blocks in (2, 8, 32)
+        ),
+        Method(
+            "scalearn_low_rank",
+            "ScaLearn, low rank",
+            "A vector per source and layer, and a linear map of rank 4 on the source's output.",
+            options={"rank": 4},
+            **_SCALEARN | {"made_by": f"{_HERE}.beyond:ScaLearnLowRank"},
+        ),
         # Beyond the paper: sources that are LoRAs.
         Method(
             "lora",

@@ -37,6 +37,8 @@ class Budget:
             proportional to n ** (1 / temperature). The paper's text says 10, its runs had 1.
         group_by_length: whether batches are of texts of similar length, which makes steps shorter; not in the paper.
         official: whether the mistakes of the paper's runs are repeated (docs/differences.md).
+        transfer_learning_rate: peak learning rate of all that is learned apart from heads (ω, attention, an adapter);
+            `None`: `learning_rate`, as in the paper.
     """
 
     learning_rate: float
@@ -56,6 +58,7 @@ class Budget:
     sampling_temperature: float = 1.0
     group_by_length: bool = True
     official: bool = False
+    transfer_learning_rate: float | None = None
 
     def __post_init__(self) -> None:
         numbers = "epochs max_steps eval_steps patience batch_size max_train max_validation max_test".split()
@@ -71,8 +74,10 @@ class Budget:
             raise unknown("split to select on", self.select_on, ("validation", "test"))
         if self.precision not in PRECISIONS:
             raise unknown("precision", self.precision, PRECISIONS)
-        for name in ("learning_rate", "sampling_temperature"):
+        for name in ("learning_rate", "sampling_temperature", "transfer_learning_rate"):
             value = getattr(self, name)
+            if value is None and name == "transfer_learning_rate":
+                continue
             if not isinstance(value, int | float) or not 0 < value < math.inf:
                 raise UserError(f"{name} must be positive, got {value!r}.")
         for name in ("group_by_length", "official"):

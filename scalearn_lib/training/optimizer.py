@@ -34,7 +34,7 @@ class AdamW(torch.optim.AdamW):
 
 
 def optimizer_for(model: nn.Module, method: Learner, budget: Budget) -> AdamW:
-    """Return AdamW with the method's own learning rates.
+    """Return AdamW with the method's own learning rates, and the budget's for what is learned apart from heads.
 
     As in transformers' trainer, biases and layer norms have no weight decay.
     """
@@ -42,9 +42,11 @@ def optimizer_for(model: nn.Module, method: Learner, budget: Budget) -> AdamW:
     groups: dict[tuple[float, float], list[nn.Parameter]] = {}
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
+            own = None if name.startswith("heads.") else budget.transfer_learning_rate
+            rate = budget.learning_rate if own is None else own
             factor = math.prod(factor for key, factor in method.rate_factors.items() if key in name)
             decay = budget.weight_decay if name in decayed else 0.0
-            groups.setdefault((factor * budget.learning_rate, decay), []).append(parameter)
+            groups.setdefault((factor * rate, decay), []).append(parameter)
     return AdamW(
         [{"params": params, "lr": rate, "weight_decay": decay} for (rate, decay), params in groups.items()], fused=True
     )

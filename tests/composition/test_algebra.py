@@ -12,7 +12,8 @@ from scalearn_lib import ScaLearn, ScaLearnConfig, forward_path
 
 from .helpers import activate, batch, logits, omegas, roberta
 
-VARIANTS = st.sampled_from(sorted(scalearn_lib.VARIANTS))
+BLOCKS = [ScaLearnConfig(blocks=2), ScaLearnConfig(blocks=4, shared=True, constraint="softmax", dropout_prob=0.0)]
+VARIANTS = st.sampled_from([*sorted(scalearn_lib.VARIANTS), *BLOCKS])
 ACTIVATIONS = st.sampled_from(["relu", "gelu", "gelu_new", "swish", "leakyrelu", "tanh", "linear"])
 SOURCE = st.builds(
     "seq_bn[reduction_factor={},scaling={}]".format,
@@ -54,6 +55,24 @@ def test_folded_equals_unfolded(sources: list[str], variant: str, dtype: torch.d
     model.set_active_adapters("folded")
     model.active_head = "head"
     torch.testing.assert_close(logits(model), unfolded, rtol=0.0, atol=TOLERANCE[dtype])
+
+
+@settings(max_examples=10, deadline=None)
+@given(SOURCES, VARIANTS, st.data())
+def test_folding_some_sources_leaves_the_others_out(sources: list[str], variant: str, data: st.DataObject) -> None:
+    model, setup, _, _ = forward_and_gradients(sources, variant, torch.float64, True)
+    chosen = data.draw(st.lists(st.sampled_from(setup.sources), min_size=1, unique=True))
+    scalearn_lib.fold(model, setup, "pruned", sources=chosen)
+    omega = scalearn_lib.scaling_coefficients(model, setup)
+    for name in set(setup.sources) - set(chosen):
+        for layer in model.roberta.encoder.layer:  # what is left out adds nothing
+            for parameter in layer.output.adapters[name].adapter_up.parameters():
+                torch.nn.init.zeros_(parameter)
+    assert omega.sizes["source"] == len(sources)
+    expected = logits(model)
+    model.set_active_adapters("pruned")
+    model.active_head = "head"
+    torch.testing.assert_close(logits(model), expected, rtol=0.0, atol=1e-10)
 
 
 @settings(max_examples=15, deadline=None)

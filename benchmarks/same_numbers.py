@@ -1,0 +1,51 @@
+"""Does the code give the numbers that it gave? Stored runs are made again and compared, bit for bit.
+
+    python benchmarks/same_numbers.py --at-most 60 --methods scalearn adapter_fusion
+
+After a change that should leave numbers alone, and that `code_version()` cannot tell from one that does not: where all
+agree, the fingerprint may go into `runs/versions.py` (EQUAL). Machine and versions must be those of the stored runs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import tempfile
+from pathlib import Path
+
+from scalearn_lib.runs import execute
+from scalearn_lib.runs.execution import source_folders, source_versions
+from scalearn_lib.runs.making import make
+from scalearn_lib.runs.reference import reference_results
+from scalearn_lib.runs.versions import code_version
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--methods", nargs="+", default=["adapter", "scalearn", "adapter_fusion"])
+    parser.add_argument("--at-most", type=float, default=60, help="seconds that a run took when it was stored")
+    arguments = parser.parse_args()
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    stored = [result for result, _ in reference_results() if result.seconds["total"] <= arguments.at_most]
+    differ = 0
+    for method in arguments.methods:
+        # The cheapest of a method, for which all sources are there.
+        results = sorted((r for r in stored if r.run.method == method), key=lambda r: r.seconds["total"])
+        if not results:
+            sys.exit(f"No stored run of {method} took at most {arguments.at_most:.0f} seconds; allow more.")
+        result = results[0]
+        with tempfile.TemporaryDirectory() as folder:
+            output = Path(folder)
+            made = {task: execute(source, output, "adapter") for task, source in result.run.sources().items()}
+            again = make(
+                result.run, result.run.folder(output), source_folders(result.run, output), source_versions(made)
+            )
+        same = again.test == result.test and again.validation == result.validation
+        differ += not same
+        print(f"{result.run}: {'equal' if same else 'DIFFERENT'} ({result.code} and {code_version()})", flush=True)
+    sys.exit(f"{differ} of {len(arguments.methods)} differ." if differ else 0)
+
+
+if __name__ == "__main__":
+    main()
