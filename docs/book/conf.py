@@ -37,7 +37,7 @@ html_show_search_summary = False  # fetched from the pages, which browsers refus
 html_copy_source = html_show_sourcelink = False
 html_theme_options = {"top_of_page_buttons": []}
 
-autodoc_default_options = {"members": True, "exclude-members": "__init__, __new__", "no-value": True}
+autodoc_default_options = {"members": True, "exclude-members": "__init__, __new__"}
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
 autodoc_typehints_format = "short"
