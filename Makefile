@@ -6,10 +6,11 @@ INSTALLED_LAB := .venv/.installed-lab
 INSTALLED_COURSE := .venv/.installed-course
 INSTALLED_BROWSER := .venv/.installed-browser
 INSTALLED_GRID := .venv/.installed-grid
+INSTALLED_BOOK := .venv/.installed-book
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:  # half a .venv is made again
-.PHONY: help demo test test-interrupts test-slurm lint lab bench reference findings assignments grade course-data test-course test-lab clean
+.PHONY: help demo test test-interrupts test-slurm lint lab bench reference findings assignments grade course-data test-course test-lab notebooks book clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z%-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -76,6 +77,15 @@ test-course: $(INSTALLED_COURSE)  ## grade reference, release, typical wrong ans
 test-lab: $(INSTALLED_BROWSER)  ## open notebooks in JupyterLab, in a real browser (Debian's chromium); screenshots under outputs/lab
 	$(BIN)/python tests/lab/browse.py
 
+notebooks: export HF_HUB_OFFLINE = 1
+notebooks: $(INSTALLED)  ## execute the five notebooks with their defaults into outputs/reference/notebooks, for the book
+	$(BIN)/scalearn fetch
+	$(BIN)/python docs/book/chapters.py
+
+book: export HF_HUB_OFFLINE = 1
+book: $(INSTALLED_BOOK)  ## texts, notebooks and API as pages under outputs/book, to be read without a network
+	@$(BIN)/python docs/book/build.py
+
 clean:  ## remove .venv, caches and outputs (all but outputs/reference); data/ stays
 	rm -rf .venv .pytest_cache .ruff_cache .hypothesis build *.egg-info
 	find . \( -name .git -o -path ./data \) -prune -o \( -name __pycache__ -o -name .ipynb_checkpoints \) -type d -prune -exec rm -rf {} +
@@ -115,4 +125,9 @@ $(INSTALLED_BROWSER): $(INSTALLED_COURSE)
 $(INSTALLED_GRID): $(INSTALLED)
 	@echo "Installing Snakemake's Slurm executor into .venv, once ..."
 	$(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt -e ".[dev,grid]"
+	@touch $@
+
+$(INSTALLED_BOOK): $(INSTALLED)
+	@echo "Installing Sphinx into .venv, once ..."
+	$(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt -e ".[dev,book]"
 	@touch $@

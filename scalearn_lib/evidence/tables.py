@@ -71,7 +71,7 @@ def scores(output: Path, suite: str, **where: object) -> pd.DataFrame:
     test, in the task's primary metric, times 100.
 
     Args:
-        output, suite, **where: as in `suite_results`.
+        output, suite, where: as in `suite_results`.
     """
     results = suite_results(output, suite, **where)
     results["score"] *= 100
