@@ -15,6 +15,7 @@ from matplotlib.patches import Rectangle
 from matplotlib.ticker import NullLocator
 
 from ..methods import METHODS
+from .shown import show_with_text
 
 METRICS = {
     "accuracy": "accuracy",
@@ -26,7 +27,8 @@ METRICS = {
 
 
 def use_style() -> None:
-    """Set the style of all figures: light grid, colour-blind safe palette, sizes that read on a page."""
+    """Set the style of all figures: light grid, colour-blind safe palette, sizes that read on a page, texts."""
+    show_with_text()
     sns.set_theme(style="whitegrid", palette="colorblind", context="notebook")
     plt.rcParams.update({"figure.dpi": 110, "savefig.dpi": 150, "axes.titlesize": 12, "axes.titlelocation": "left"})
 

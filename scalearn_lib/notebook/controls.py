@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import io
-import os
 from collections.abc import Callable
 
 import ipywidgets as widgets
@@ -19,12 +18,8 @@ from matplotlib.ticker import MaxNLocator
 from PIL import Image
 
 from ..evidence.figures import METRICS
+from ..evidence.shown import alternative_text, has_front_end
 from .interactive import ScaledPair, SourceSwitches
-
-
-def has_front_end() -> bool:
-    """Whether somebody sits before this notebook: its kernel belongs to JupyterLab, Jupyter Notebook or VS Code."""
-    return any(name in os.environ for name in ("JPY_SESSION_NAME", "VSCODE_PID"))
 
 
 class PairPicture:
@@ -137,11 +132,15 @@ def pair_sliders(picture: PairPicture) -> None:
         widgets.FloatSlider(value, min=low, max=high, step=0.05, description=name, readout_format=".2f")
         for name, value in zip(picture.pair.names, picture.best, strict=True)
     ]
-    _show(sliders, widgets.VBox, lambda: picture.draw(*(slider.value for slider in sliders)))
+
+    def draw() -> tuple[bytes, str]:
+        return picture.draw(*(slider.value for slider in sliders)), alternative_text(picture.figure)
+
+    _show(sliders, widgets.VBox, draw)
 
 
-def switches_picture(switches: SourceSwitches, on: set[str]) -> bytes:
-    """Return the score with the sources in `on`, beside the score when each source alone is off, as PNG."""
+def switches_picture(switches: SourceSwitches, on: set[str]) -> tuple[bytes, str]:
+    """Return the score with the sources in `on`, beside that when each source alone is off, as PNG and in words."""
     full, alone, value = switches.score(switches.sources), switches.without_each(), switches.score(on)
     figure = Figure(figsize=(8.5, 0.36 * len(alone) + 1.7), dpi=80, layout="constrained")
     axes = figure.subplots()
@@ -163,7 +162,8 @@ def switches_picture(switches: SourceSwitches, on: set[str]) -> bytes:
     axes.legend(loc="center left", bbox_to_anchor=(1, 0.5), fontsize="small", frameon=False)
     canvas = FigureCanvasAgg(figure)
     canvas.draw()
-    return png(canvas)
+    each = ", ".join(f"{name} {score:.3f}" for name, score in alone.items())
+    return png(canvas), f"{alternative_text(figure)}; score without each source: {each}"
 
 
 def source_switches(switches: SourceSwitches) -> None:
@@ -173,7 +173,7 @@ def source_switches(switches: SourceSwitches) -> None:
         for name in switches.sources
     ]
 
-    def draw() -> bytes:
+    def draw() -> tuple[bytes, str]:
         for box in boxes:
             box.icon = "check" if box.value else ""
         return switches_picture(switches, {box.description for box in boxes if box.value})
@@ -181,18 +181,25 @@ def source_switches(switches: SourceSwitches) -> None:
     _show(boxes, lambda row: widgets.Box(row, layout=widgets.Layout(flex_flow="row wrap")), draw)
 
 
-def _show(controls: list[widgets.Widget], arrange: Callable[..., widgets.Widget], draw: Callable[[], bytes]) -> None:
+def _show(
+    controls: list[widgets.Widget], arrange: Callable[..., widgets.Widget], draw: Callable[[], tuple[bytes, str]]
+) -> None:
     """Display controls above a picture that is drawn again whenever one of them moves, or the picture alone.
 
     The still picture goes along in the same output, so that whatever cannot show the controls shows it.
+
+    Args:
+        controls: what can be moved.
+        arrange: the box that they are put into.
+        draw: returns the picture as PNG, and what it shows in words.
     """
-    still = draw()
+    still, words = draw()
     encoded = {"image/png": base64.b64encode(still).decode(), "text/plain": "picture with controls"}
     if has_front_end():
         picture = widgets.Image(value=still, format="png")
         for control in controls:
-            control.observe(lambda change: setattr(picture, "value", draw()), names="value")
+            control.observe(lambda change: setattr(picture, "value", draw()[0]), names="value")
         whole = widgets.VBox([arrange(controls), picture])
         view = {"version_major": 2, "version_minor": 0, "model_id": whole.model_id}
         encoded["application/vnd.jupyter.widget-view+json"] = view
-    display(encoded, raw=True)
+    display(encoded, raw=True, metadata={"image/png": {"alt": words}})

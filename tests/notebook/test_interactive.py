@@ -144,12 +144,20 @@ def test_controls_show_widgets_only_where_somebody_can_use_them(
     pair: ScaledPair, switches: SourceSwitches, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shown: list[dict[str, object]] = []
-    monkeypatch.setattr("scalearn_lib.notebook.controls.display", lambda data, raw: shown.append(data))
+    texts: list[str] = []
+
+    def display(data: dict[str, object], raw: bool, metadata: dict[str, dict[str, str]]) -> None:
+        shown.append(data)
+        texts.append(metadata["image/png"]["alt"])
+
+    monkeypatch.setattr("scalearn_lib.notebook.controls.display", display)
     monkeypatch.delenv("JPY_SESSION_NAME", raising=False)
     monkeypatch.delenv("VSCODE_PID", raising=False)
     pair_sliders(PairPicture(pair))
     source_switches(switches)
     assert [set(data) for data in shown] == [{"image/png", "text/plain"}] * 2
+    assert texts[0].startswith("ω = ") and "horizontal: ω on " in texts[0]
+    assert texts[1].startswith("All sources are on; ") and f"{switches.sources[0]} " in texts[1].split(": ")[-1]
     monkeypatch.setenv("JPY_SESSION_NAME", "notebook.ipynb")
     pair_sliders(PairPicture(pair))
     assert set(shown[-1]) == {"image/png", "text/plain", "application/vnd.jupyter.widget-view+json"}
@@ -157,4 +165,4 @@ def test_controls_show_widgets_only_where_somebody_can_use_them(
 
 def test_the_switches_picture_tells_settings_apart(switches: SourceSwitches) -> None:
     every = set(switches.sources)
-    assert switches_picture(switches, every) != switches_picture(switches, every - {switches.sources[0]})
+    assert switches_picture(switches, every)[0] != switches_picture(switches, every - {switches.sources[0]})[0]
