@@ -53,7 +53,7 @@ MAIN = ("adapter", "adapter_fusion", "scalearn", "scalearn_uniform", "scalearn_p
 def method_colors() -> dict[str, tuple[float, float, float]]:
     """One colour per method's title, the same in every figure; the main ones have those told apart best."""
     names = [*MAIN, *(name for name in METHODS if name not in MAIN)]
-    palette = [color for name in ("colorblind", "dark", "pastel") for color in sns.color_palette(name, 10)]
+    palette = [color for name in ("colorblind", "dark", "pastel", "muted") for color in sns.color_palette(name, 10)]
     return {METHODS[name].title: color for name, color in zip(names, palette[: len(names)], strict=True)}
 
 
