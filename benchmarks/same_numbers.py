@@ -9,11 +9,13 @@ agree, the fingerprint may go into `runs/versions.py` (EQUAL). Machine and versi
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 import tempfile
 from pathlib import Path
 
+import torch
+
+from scalearn_lib.paths import output_dir
 from scalearn_lib.runs import execute
 from scalearn_lib.runs.execution import source_folders, source_versions
 from scalearn_lib.runs.making import make
@@ -26,21 +28,20 @@ def main() -> None:
     parser.add_argument("--methods", nargs="+", default=["adapter", "scalearn", "adapter_fusion"])
     parser.add_argument("--at-most", type=float, default=60, help="seconds that a run took when it was stored")
     arguments = parser.parse_args()
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
     stored = [result for result, _ in reference_results() if result.seconds["total"] <= arguments.at_most]
     differ = 0
     for method in arguments.methods:
-        # The cheapest of a method, for which all sources are there.
+        # The cheapest of a method.
         results = sorted((r for r in stored if r.run.method == method), key=lambda r: r.seconds["total"])
         if not results:
             sys.exit(f"No stored run of {method} took at most {arguments.at_most:.0f} seconds; allow more.")
         result = results[0]
+        torch.set_num_threads(result.threads)
+        output = output_dir()
+        made = {task: execute(source, output, "adapter") for task, source in result.run.sources().items()}
+        folders = source_folders(result.run, output)
         with tempfile.TemporaryDirectory() as folder:
-            output = Path(folder)
-            made = {task: execute(source, output, "adapter") for task, source in result.run.sources().items()}
-            again = make(
-                result.run, result.run.folder(output), source_folders(result.run, output), source_versions(made)
-            )
+            again = make(result.run, result.run.folder(Path(folder)), folders, source_versions(made))
         same = again.test == result.test and again.validation == result.validation
         differ += not same
         print(f"{result.run}: {'equal' if same else 'DIFFERENT'} ({result.code} and {code_version()})", flush=True)
