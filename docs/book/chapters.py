@@ -54,6 +54,9 @@ def stripped(notebook: nbformat.NotebookNode, folders: Mapping[str, str]) -> nbf
         if cell.cell_type == "code":
             cell.execution_count = None
             cell.outputs = [out for out in (shown(output, folders) for output in cell.outputs) if out]
+            texts = [o.metadata["image/png"]["alt"] for o in cell.outputs if "image/png" in o.get("metadata", {})]
+            if texts:  # where myst-nb looks for it: one text for all figures of a cell
+                cell.metadata["mystnb"] = {"image": {"alt": " · ".join(texts)}}
         cell.id = cell.get("id", f"cell-{number}")
     return kept
 
@@ -72,7 +75,8 @@ def shown(output: nbformat.NotebookNode, folders: Mapping[str, str]) -> nbformat
             data[kind] = smaller(value)
         elif isinstance(value, str):
             data[kind] = without_folders(value, folders)
-    output.metadata = nbformat.NotebookNode()
+    alternative = output.get("metadata", {}).get("image/png", {}).get("alt")
+    output.metadata = nbformat.NotebookNode({"image/png": {"alt": alternative}} if alternative else {})
     if "execution_count" in output:
         output.execution_count = None
     return output

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import UnionType
@@ -14,7 +14,7 @@ from ..methods import get_method
 from ..paths import output_dir
 from ..runs.run import Run, source_tasks_at_hand
 from ..runs.versions import provenance
-from ..tasks import get_suite, get_task
+from ..tasks import SUITES, Task, get_suite, get_task
 from ..tasks.encoders import encoder_dir
 from ..training.budget import BUDGETS
 
@@ -42,6 +42,10 @@ class Parameters:
     methods: tuple[str, ...]
     output: Path
 
+    def task(self, name: str) -> Task:
+        """The task of that name; a task of another suite gives way to this one's first that is no target."""
+        return get_task(self.suite, _follow(self.suite, [name], besides=self.targets)[0])
+
     def run(self, task: str, method: str, seed: int, k: int | None = None, **more: object) -> Run:
         """The run of a method on a task with these parameters; `more` are further fields of `Run`."""
         run = Run(self.suite, task, method, self.encoder, seed, k, self.budget, **more)
@@ -64,6 +68,9 @@ def show_versions() -> None:
 def check_parameters(namespace: Mapping[str, object], **more: type | UnionType | list[type]) -> Parameters:
     """Check the parameters that a notebook was given; call it as `check_parameters(globals())`.
 
+    TARGETS follow SUITE: where all are tasks of other suites (a notebook's own choice, when only SUITE was set), the
+    first tasks of SUITE take their place, and a line says so.
+
     Args:
         namespace: the notebook's globals, where each capitalised name is taken for a parameter.
         **more: type of each further parameter of this notebook, `[type]` for a list, `type | None` where none will do.
@@ -81,7 +88,8 @@ def check_parameters(namespace: Mapping[str, object], **more: type | UnionType |
         if not (name == "OUTPUT" and namespace[name] is None):
             _check_type(name, namespace[name], kind)
     suite = get_suite(namespace["SUITE"]).name
-    for task in namespace["TARGETS"]:
+    targets = _follow(suite, namespace["TARGETS"])
+    for task in targets:
         get_task(suite, task)
     for method in namespace["METHODS"]:
         get_method(method)
@@ -93,10 +101,21 @@ def check_parameters(namespace: Mapping[str, object], **more: type | UnionType |
         namespace["ENCODER"],
         namespace["BUDGET"],
         tuple(namespace["SEEDS"]),
-        tuple(namespace["TARGETS"]),
+        tuple(targets),
         tuple(namespace["METHODS"]),
         Path(namespace["OUTPUT"] or output_dir()),
     )
+
+
+def _follow(suite: str, names: Sequence[str], besides: Sequence[str] = ()) -> Sequence[str]:
+    """Return names of tasks; where all are of other suites, as many of this suite's first tasks, `besides` left out."""
+    here = [task.name for task in get_suite(suite).tasks]
+    elsewhere = {task.name for other in SUITES.values() for task in other.tasks} - set(here)
+    instead = [name for name in here if name not in besides][: len(names)]
+    if not instead or not set(names) <= elsewhere:
+        return names
+    print(f"Of {suite}: {', '.join(instead)}, in place of {', '.join(names)}, of which it has none.")
+    return instead
 
 
 def _check_type(name: str, value: object, kind: type | UnionType | list[type]) -> None:

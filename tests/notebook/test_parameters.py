@@ -10,6 +10,7 @@ import pytest
 from scalearn_lib.errors import UserError
 from scalearn_lib.notebook.headless import execute_notebook, notebook_parameters, notebook_runs
 from scalearn_lib.notebook.parameters import check_parameters
+from scalearn_lib.tasks import get_suite
 
 GOOD = {
     "SUITE": "toy",
@@ -52,6 +53,17 @@ def test_bad_parameters_get_one_sentence(change: dict, message: str) -> None:
     more = {"PARTNER": str} if "PARTNER" in change else {}
     with pytest.raises(UserError, match=message):
         check_parameters({**GOOD, **change}, **more)
+
+
+def test_targets_of_another_suite_follow_the_suite(capsys: pytest.CaptureFixture) -> None:
+    study = check_parameters({**GOOD, "TARGETS": ["trec_fine", "amazon"]})
+    assert study.targets == tuple(task.name for task in get_suite("toy").tasks[:2])
+    assert "Of toy: " in capsys.readouterr().out
+    assert study.task("movie").name not in study.targets and study.task("toy_topic").name == "toy_topic"
+    with pytest.raises(UserError, match="Unknown task 'trec_fine'"):
+        check_parameters({**GOOD, "TARGETS": ["trec_fine", "toy_topic"]})  # half a mistake is one
+    with pytest.raises(UserError, match="Unknown task 'moovie'"):
+        study.task("moovie")
 
 
 def test_a_missing_parameter_is_named() -> None:
