@@ -37,6 +37,8 @@ def test_notebook_runs_alone(name: str, tmp_path: Path) -> None:
     assert not [output for output in outputs if output.output_type == "error"]
     assert not [output.text for output in outputs if output.get("name") == "stderr"]  # no warnings for the reader
     assert len(list((tmp_path / "figures").glob("*.png"))) == FIGURES[name]
+    shown = [output for output in outputs if "image/png" in output.get("data", {})]
+    assert shown and all(output.metadata["image/png"]["alt"] for output in shown)
     found = next(i for i, cell in enumerate(done.cells) if cell.source.startswith("## What was found"))
     findings = done.cells[found + 1].outputs[-1].data["text/markdown"]
     assert findings.count("\n- ") + findings.startswith("- ") >= 2

@@ -6,7 +6,9 @@ import base64
 import html
 import os
 
+import matplotlib
 from IPython import get_ipython
+from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -42,7 +44,9 @@ def show_with_text() -> None:
     Executed without a front end, a figure stays a PNG, with the text in the output's metadata, where the book finds it.
     JupyterLab does not look there, so before a front end the same PNG is shown as HTML.
     """
-    shell = get_ipython()
+    shell, backend = get_ipython(), matplotlib.get_backend()
+    if shell and backend.startswith("module://"):  # it registers its formatter when it is loaded, at the first figure
+        plt.switch_backend(backend)
     formatters = shell.display_formatter.formatters if shell else {}
     try:
         draw = formatters["image/png"].lookup_by_type(Figure)
