@@ -10,7 +10,7 @@ INSTALLED_BOOK := .venv/.installed-book
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:  # half a .venv is made again
-.PHONY: help demo test test-interrupts test-slurm lint lab bench reference findings assignments grade course-data test-course test-lab notebooks book clean
+.PHONY: help demo test test-interrupts test-slurm lint lab bench reference findings assignments grade course-data test-course test-lab test-book notebooks book clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z%-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -76,6 +76,9 @@ test-course: $(INSTALLED_COURSE)  ## grade reference, release, typical wrong ans
 
 test-lab: $(INSTALLED_BROWSER)  ## open notebooks in JupyterLab, in a real browser (Debian's chromium); screenshots under outputs/lab
 	$(BIN)/python tests/lab/browse.py
+
+test-book: $(INSTALLED_BROWSER)  ## look at the book that `make book` built, in a real browser; screenshots under outputs/book-shots
+	$(BIN)/python tests/lab/browse_book.py
 
 notebooks: export HF_HUB_OFFLINE = 1
 notebooks: $(INSTALLED)  ## execute the five notebooks with their defaults into outputs/reference/notebooks, for the book

@@ -138,7 +138,7 @@ def test_make_help_lists_the_targets() -> None:
     shown = subprocess.run(["make", "-C", ROOT, "--no-print-directory"], capture_output=True, text=True, check=True)
     targets = [line.split()[1] for line in shown.stdout.splitlines() if line.startswith("  make ")]
     course = ["assignments", "grade", "course-data", "test-course", "test-lab"]
-    book = ["notebooks", "book"]
+    book = ["test-book", "notebooks", "book"]
     grids = ["test-interrupts", "test-slurm"]
     benchmarks = ["bench", "bench-%"]
     first = ["help", "demo", "test", *grids, "lint", "lab", *benchmarks, "reference", "findings"]

@@ -31,7 +31,7 @@ nb_code_prompt_hide = "Hide solution"
 html_theme = "furo"
 html_title = "scalearn_lib"
 html_static_path = [str(HERE / "static")]
-html_css_files = ["book.css"]
+html_css_files, html_js_files = ["book.css"], ["book.js"]
 html_math_renderer = "mathml"
 html_show_search_summary = False  # fetched from the pages, which browsers refuse for file://
 html_copy_source = html_show_sourcelink = False
