@@ -21,6 +21,7 @@ from ..tasks.encoders import load_model
 from ..training.parallel import agreed, is_first
 from .locks import sole_maker
 from .making import make
+from .random_sources import random_sources
 from .reference import Need, reference_result
 from .result import (
     Failure,
@@ -70,9 +71,13 @@ def weights_of(run: Run, output: Path) -> Path:
 
 
 def source_folders(run: Run, output: Path) -> dict[str, Path]:
-    """Folder of each source adapter in the order of ω's rows: those of stage 1, then those from elsewhere."""
-    made = {name: weights_of(source, output) for name, source in run.sources().items()}
-    return made | {adapter.name: Path(adapter.folder) for adapter in run.adapters}
+    """Folder of each source adapter in the order of ω's rows: those of stage 1, from elsewhere, and random ones."""
+    folders = {name: weights_of(source, output) for name, source in run.sources().items()}
+    folders |= {adapter.name: Path(adapter.folder) for adapter in run.adapters}
+    if count := run.settings().random_sources:
+        others = [folder for name, folder in folders.items() if name != run.task]  # its own may be of k examples
+        folders |= random_sources([*others, *folders.values()][0], count, output / "random_sources")
+    return folders
 
 
 def _check_own(run: Run, folder: Path) -> None:

@@ -39,6 +39,8 @@ class Budget:
         official: whether the mistakes of the paper's runs are repeated (docs/differences.md).
         transfer_learning_rate: peak learning rate of all that is learned apart from heads (ω, attention, an adapter);
             `None`: `learning_rate`, as in the paper.
+        random_sources: how many sources that know nothing a two-stage method gets beside its own: adapters of random
+            values, as large as those of a trained one.
     """
 
     learning_rate: float
@@ -59,6 +61,7 @@ class Budget:
     group_by_length: bool = True
     official: bool = False
     transfer_learning_rate: float | None = None
+    random_sources: int = 0
 
     def __post_init__(self) -> None:
         numbers = "epochs max_steps eval_steps patience batch_size max_train max_validation max_test".split()
@@ -68,6 +71,8 @@ class Budget:
                 continue  # once an epoch; all rows
             if type(value) is not int or value < 1:
                 raise UserError(f"{name} must be a whole number of at least 1, got {value!r}.")
+        if type(self.random_sources) is not int or self.random_sources < 0:
+            raise UserError(f"random_sources must be a whole number of at least 0, got {self.random_sources!r}.")
         if self.select not in ("loss", "metric"):
             raise unknown("selection rule", self.select, ("loss", "metric"))
         if self.select_on not in ("validation", "test"):
@@ -129,7 +134,7 @@ def make_budget(
     in all.
 
     Raises:
-        UserError: an unknown budget, or an override that is no setting or out of range.
+        UserError: an unknown budget, or an override that is no setting, out of range or not for this method.
     """
     if name not in BUDGETS:
         raise unknown("budget", name, BUDGETS)
@@ -141,7 +146,10 @@ def make_budget(
     for key in overrides:
         if key not in settings:
             raise unknown("setting", key, sorted(settings))
-    return replace(budget, **overrides)
+    budget = replace(budget, **overrides)
+    if budget.random_sources and (method.needs_texts or not method.two_stage):
+        raise UserError(f"{method.title} takes no random sources; leave random_sources out.")
+    return budget
 
 
 def _paper(method: Method, task: Task, k: int | None) -> Budget:

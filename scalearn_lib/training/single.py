@@ -32,6 +32,7 @@ from ..tasks.metrics import score
 from .budget import Budget
 from .optimizer import optimizer_for
 from .parallel import go_parallel, is_first, processes
+from .shares import Shares, some_rows
 from .tracking import tracking
 
 
@@ -153,16 +154,18 @@ def train(
     def compute_metrics(prediction: EvalPrediction) -> dict[str, float]:
         return score(task, prediction.predictions, prediction.label_ids, selection)
 
+    collate = collator(task, tokenizer)
+    shares = Shares(some_rows(selection, collate))
     with tempfile.TemporaryDirectory() as scratch:
         arguments = training_arguments(scratch, budget, steps, per_epoch, seed, keep, title)
         trainer = (AdapterTrainer if model.active_adapters else Trainer)(
             model=model,
             args=arguments,
-            data_collator=collator(task, tokenizer),
+            data_collator=collate,
             train_dataset=data["train"],
             eval_dataset=selection,
             compute_metrics=compute_metrics,
-            callbacks=[keep, watch, EarlyStoppingCallback(budget.patience)],
+            callbacks=[keep, watch, shares, EarlyStoppingCallback(budget.patience)],
             optimizers=(optimizer_for(model, method, budget), None),
         )
         trainer.remove_callback(PrinterCallback)  # Watch shows the same in one line
@@ -192,7 +195,7 @@ def train(
         selected_epoch=float(best["epoch"]),
         selected_step=int(best["step"]),
         steps=int(trainer.state.global_step),
-        history=logged(trainer, f"eval_{task.metric}"),
+        history=shares.beside(logged(trainer, f"eval_{task.metric}")),
         seconds={"train": round(trained - started, 3), "test": round(tested - trained, 3)},
     )
 
