@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from scalearn_lib.evidence.claim_list import CLAIMS, PAPER, QUESTIONS, claims_about
+from scalearn_lib.evidence.claim import BEYOND, PAPER, QUESTIONS
+from scalearn_lib.evidence.claim_list import CLAIMS, claims_about
 from scalearn_lib.methods import METHODS
 
 PAGE = (Path(__file__).parents[2] / "docs" / "claims.md").read_text()
@@ -19,7 +20,7 @@ def rows(marker: str) -> list[tuple[str, ...]]:
 
 
 def test_the_page_has_the_claims_of_the_code() -> None:
-    for marker, family in (("paper", PAPER), ("questions", QUESTIONS)):
+    for marker, family in (("paper", PAPER), ("questions", QUESTIONS), ("beyond", BEYOND)):
         coded = [(claim.name, claim.title, claim.rule) for claim in CLAIMS if claim.family == family]
         written = [row for row in rows(marker) if row[0] != "---"]
         assert written == coded

@@ -1,0 +1,149 @@
+"""What goes beyond the paper, as claims; `docs/claims.md` says what was predicted."""
+
+from __future__ import annotations
+
+import itertools
+
+from .claim import BEYOND, Claim, above, title_of
+
+BEYOND_SHOTS = 32
+"""Shots of the few-shot half of what goes beyond the paper."""
+
+CONTINUUM = (
+    "scalearn_uniform_pp",
+    "scalearn_uniform",
+    "scalearn_blocks_2",
+    "scalearn_blocks_8",
+    "scalearn_blocks_32",
+    "scalearn",
+    "scalearn_low_rank",
+    "adapter_fusion",
+)
+"""From one number per source to attention."""
+
+RANDOM_SOURCES, KEPT = (1, 4, 16, 56), (1, 2, 4)
+"""Numbers of random sources that are added, and of sources that are kept."""
+
+
+def _starts() -> list[Claim]:
+    variants = ("scalearn", "scalearn_uniform_pp")
+    full = [
+        above(f"start-full-{number}", f"{name}_from_target", name, family=BEYOND)
+        for number, name in enumerate(variants, start=1)
+    ]
+    few = [
+        above(f"start-{BEYOND_SHOTS}-{number}", name, f"{name}_from_target", k=BEYOND_SHOTS, family=BEYOND)
+        for number, name in enumerate(variants, start=1)
+    ]
+    return full + few
+
+
+def _rates() -> list[Claim]:
+    return [
+        above(
+            f"rate-{number}",
+            name,
+            name,
+            title=f"{title_of(name)} gains by a learning rate of its own for ω",
+            about="own rate",
+            family=BEYOND,
+        )
+        for number, name in enumerate(("scalearn", "scalearn_uniform_pp"), start=1)
+    ]
+
+
+def _finer() -> list[Claim]:
+    return [
+        above(f"finer-{k or 'full'}-{number}", finer, coarser, k=k, family=BEYOND)
+        for k in (None, BEYOND_SHOTS)
+        for number, (coarser, finer) in enumerate(itertools.pairwise(CONTINUUM), start=1)
+    ]
+
+
+def _random_sources() -> list[Claim]:
+    started = f"k = {BEYOND_SHOTS}, "
+    within = [
+        Claim(
+            f"random-{count}-{number}",
+            f"{started}{count} random source{'s' * (count > 1)} added: {title_of(name)} keeps within 1 point",
+            "within",
+            name,
+            name,
+            1.0,
+            BEYOND_SHOTS,
+            "random sources",
+            BEYOND,
+            count,
+        )
+        for count in RANDOM_SOURCES
+        for number, name in enumerate(("scalearn", "adapter_fusion", "lorahub"), start=1)
+    ]
+    ignored = [
+        Claim(
+            f"ignored-{count}-{number}",
+            f"{started}{count} random sources added: {what} ends below half of a trained one's",
+            "above",
+            name,
+            name,
+            0.0,
+            BEYOND_SHOTS,
+            "ignored",
+            BEYOND,
+            count,
+        )
+        for count in RANDOM_SOURCES[1:]
+        for number, (name, what) in enumerate(
+            (("scalearn", "the mean size of their ω"), ("adapter_fusion", "AdapterFusion's attention to one")), start=1
+        )
+    ]
+    return within + ignored
+
+
+def _fewer_sources() -> list[Claim]:
+    return [
+        Claim(
+            f"{about}-{k or 'full'}-{count}",
+            f"{'' if k is None else f'k = {k}: '}ScaLearn with its {count} largest source{'s' * (count > 1)}"
+            f"{' and a short repair' * (about == 'repaired')} keeps within 1 point of all",
+            "within",
+            "scalearn",
+            "scalearn",
+            1.0,
+            k,
+            about,
+            BEYOND,
+            count,
+        )
+        for k in (None, BEYOND_SHOTS)
+        for about in ("kept", "repaired")
+        for count in KEPT
+    ]
+
+
+def _collapse() -> list[Claim]:
+    return [
+        Claim(
+            f"entropy-{k or 'full'}-{number}",
+            f"{'' if k is None else f'k = {k}: '}{title_of(name)} ends with more than half of its first entropy",
+            "above",
+            name,
+            name,
+            0.0,
+            k,
+            "entropy",
+            BEYOND,
+        )
+        for k in (None, BEYOND_SHOTS)
+        for number, name in enumerate(("scalearn", "scalearn_softmax", "adapter_fusion"), start=1)
+    ]
+
+
+BEYOND_CLAIMS: tuple[Claim, ...] = (
+    *_starts(),
+    *_rates(),
+    *_finer(),
+    *_random_sources(),
+    *_fewer_sources(),
+    *_collapse(),
+)
+"""All of them, in the order of `docs/claims.md`."""
