@@ -15,7 +15,7 @@ INSTALLED_BOOK := .venv/.installed-book
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z%-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-demo: $(INSTALLED)  ## fetch data and encoder once, run the five notebooks, print the table
+demo: $(INSTALLED)  ## fetch data and encoder once, run the notebooks, print the table
 	@$(BIN)/scalearn fetch
 	@$(BIN)/scalearn demo
 
@@ -81,7 +81,7 @@ test-book: $(INSTALLED_BROWSER)  ## look at the book that `make book` built, in 
 	$(BIN)/python tests/lab/browse_book.py
 
 notebooks: export HF_HUB_OFFLINE = 1
-notebooks: $(INSTALLED)  ## execute the five notebooks with their defaults into outputs/reference/notebooks, for the book
+notebooks: $(INSTALLED)  ## execute the notebooks with their defaults into outputs/reference/notebooks, for the book
 	$(BIN)/scalearn fetch
 	$(BIN)/python docs/book/chapters.py
 

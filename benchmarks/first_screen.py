@@ -10,7 +10,7 @@ from datetime import date
 from pathlib import Path
 
 from scalearn_lib.evidence import claims, figures, source_tasks_compared, suite_results, titled
-from scalearn_lib.evidence.claim_list import PAPER
+from scalearn_lib.evidence.claim import PAPER
 from scalearn_lib.evidence.rules import NOT_RUN
 from scalearn_lib.evidence.telling import counted, readable
 from scalearn_lib.paths import reference_dir

@@ -143,7 +143,7 @@ def _parser() -> argparse.ArgumentParser:
     costs.add_argument("--csv", type=Path, metavar="FILE", help="also write them to a file, one line per kind of run")
     costs.set_defaults(command=commands.costs)
 
-    demo = add.add_parser("demo", help="execute the five notebooks and print the table")
+    demo = add.add_parser("demo", help="execute the notebooks and print the table")
     demo.add_argument("--output", type=Path, default=None, help="folder of results (default: outputs/)")
     demo.set_defaults(command=commands.demo)
     return parser

@@ -257,6 +257,7 @@ def keep(arguments: argparse.Namespace) -> None:
     from .grids import all_items, read_study
     from .notebook import notebook_looks_at, notebook_runs
     from .probing.pairs import Probe
+    from .probing.pruning_store import keep_pruned
     from .probing.store import keep_pairs
     from .runs import Run
     from .runs.reference import keep
@@ -268,7 +269,8 @@ def keep(arguments: argparse.Namespace) -> None:
     items = all_items(read_study(arguments.study))
     output = arguments.output or output_dir()
     reference = arguments.to or output_dir() / "reference"
-    lines = keep((item for item in items if isinstance(item, Run)), output, reference, sources, looked_at)
+    runs = [item for item in items if isinstance(item, Run)]
+    lines = keep(runs, output, reference, sources, looked_at) + keep_pruned(runs, output, reference)
     for probe in (item for item in items if isinstance(item, Probe)):
         if probe.file(output).exists():
             lines.append(str(keep_pairs(probe.file(output), probe.file(reference))))

@@ -1,4 +1,4 @@
-"""Executes the five notebooks with their defaults and keeps what a reader sees of them, for the book.
+"""Executes the notebooks with their defaults and keeps what a reader sees of them, for the book.
 
 .venv/bin/python docs/book/chapters.py [-p NAME VALUE ...] [--to DIR] [NOTEBOOK ...]
 
@@ -129,7 +129,7 @@ def keep(source: Path, kept: Path, parameters: Mapping[str, object]) -> Path:
 def main(words: Sequence[str] | None = None) -> None:
     """Execute and keep the notebooks that are named, else all."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("notebooks", nargs="*", type=Path, help="default: all five")
+    parser.add_argument("notebooks", nargs="*", type=Path, help="default: all")
     parser.add_argument("-p", dest="parameters", nargs=2, action="append", default=[], metavar=("NAME", "VALUE"))
     parser.add_argument("--to", type=Path, default=KEPT, help="default: outputs/reference/notebooks")
     arguments = parser.parse_args(words)

@@ -5,7 +5,7 @@ import lazy_loader
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
-        "results": ["load_results", "tidy", "titled", "validation_losses"],
+        "results": ["load_results", "share_histories", "tidy", "titled", "validation_losses"],
         "tables": ["commands", "comparison", "scores", "source_tasks_compared", "suite_results", "table"],
         "verdicts": ["claims"],
         "findings": ["findings_page"],

@@ -9,7 +9,7 @@ import pandas as pd
 from ..errors import UserError
 from ..methods import get_method
 from ..tasks import get_suite
-from .claim_list import PAPER, QUESTIONS
+from .claim import BEYOND, PAPER, QUESTIONS
 from .paper import published, same_encoder
 from .results import load_results
 from .rules import FAILS, HOLDS, NOT_RUN, UNDECIDED
@@ -45,7 +45,7 @@ def findings_page(output: Path, encoder: str, budget: str) -> str:
         settings[suite] = with_source_tasks(results, sources)
         parts.append(claims(output, suite, encoder, budget, sources).assign(suite=suite))
     verdicts = pd.concat(parts, ignore_index=True)
-    ours, asked = (verdicts[verdicts["family"] == family] for family in (PAPER, QUESTIONS))
+    ours, asked, beyond = (verdicts[verdicts["family"] == family] for family in (PAPER, QUESTIONS, BEYOND))
     page = ["# Findings", ""]
     page += [
         f"Generated from stored results by `scalearn findings --encoder {encoder} --budget {budget}`: do not edit."
@@ -68,6 +68,8 @@ def findings_page(output: Path, encoder: str, budget: str) -> str:
             page.append(f"- `{suite}`: {'; '.join(not_run(part))}.")
     page += ["", "## Questions of its reviewers", ""]
     page += _table(asked[asked["verdict"] != NOT_RUN], ["verdict", *COLUMNS, "would decide", "note"])
+    page += ["", "## Beyond the paper", ""]
+    page += _table(beyond[beyond["verdict"] != NOT_RUN], ["verdict", *COLUMNS, "would decide", "note"])
     page += ["", "## What differs from the paper's setting", ""]
     for suite, results in settings.items():
         page += [f"- `{suite}`: {difference}" for difference in _differences(suite, encoder, budget, results)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict
+from math import nan
 from pathlib import Path
 
 import pandas as pd
@@ -14,6 +15,7 @@ from ..methods import get_method
 from ..runs.reference import reference_results
 from ..runs.result import RESULT, Result, read_result
 from ..tasks import is_known_suite
+from ..training.history import ENTROPY, RANDOM
 
 SAME = (
     "transfer_parameters",
@@ -30,7 +32,7 @@ SAME = (
 COLUMNS = (
     "suite task method encoder seed k budget overrides sampling source_tasks adapters outdated metric "
     "transfer_parameters trainable_parameters score validation seconds train_seconds device threads steps "
-    "selected_step batch_size precision code method_code data source_data folder"
+    "selected_step batch_size precision entropy_left random_share code method_code data source_data folder"
 ).split()
 
 
@@ -42,9 +44,10 @@ def load_results(output: Path, **where: object) -> pd.DataFrame:
     fingerprints), `outdated` (whether a user's data or the budget's settings were others than now), `metric`, `score`
     (the primary metric on test), `validation`, `transfer_parameters`, `trainable_parameters`, `seconds`
     (`train_seconds` of them training), `device`, `threads`, `steps` (the best state's is `selected_step`),
-    `batch_size`, `precision`, `code`, `method_code`, `data` and `source_data` (fingerprints of what it was made from,
-    the last of the data of its source adapters), `folder`. Failed and damaged results stay out; damaged ones are named
-    once.
+    `batch_size`, `precision`, `entropy_left` (of the sources' shares: the last entropy over the first), `random_share`
+    (of all random sources, at last; NaN where shares were not noted, as the other), `code`, `method_code`, `data` and
+    `source_data` (fingerprints of what it was made from, the last of the data of its source adapters), `folder`. Failed
+    and damaged results stay out; damaged ones are named once.
 
     Args:
         output: the folder that runs were executed into.
@@ -106,6 +109,19 @@ def validation_losses(results: Iterable[Result]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns="task method seed step loss".split())
 
 
+def share_histories(results: Iterable[Result]) -> pd.DataFrame:
+    """Return the entropies of sources' shares: `task`, `method` (title), `k`, `seed`, `step`, `layer`, `entropy`."""
+    rows = [
+        (run.task, get_method(run.method).title, run.k, run.seed, entry["step"], key.removeprefix(ENTROPY), value)
+        for result in results
+        for run in [result.run]
+        for entry in result.history
+        for key, value in entry.items()
+        if key.startswith(ENTROPY)
+    ]
+    return pd.DataFrame(rows, columns="task method k seed step layer entropy".split())
+
+
 def _row(result: Result) -> dict[str, object]:
     run = result.run
     row = {**asdict(run), "overrides": json.dumps(dict(run.overrides), sort_keys=True)}
@@ -115,5 +131,13 @@ def _row(result: Result) -> dict[str, object]:
     row |= {key: getattr(result, key) for key in SAME}
     row |= {"seconds": result.seconds["total"], "train_seconds": result.seconds["train"]}
     row |= {key: getattr(result.settings, key) for key in ("batch_size", "precision")}
-    row |= {"metric": result.metric, "score": result.score}
+    row |= {"metric": result.metric, "score": result.score} | _shares(result.history)
     return row | {"validation": result.validation[result.metric]}
+
+
+def _shares(history: list[dict[str, float]]) -> dict[str, float]:
+    """How the sources' shares ended, as `training/shares.py` noted them."""
+    entropies = [[value for key, value in entry.items() if key.startswith(ENTROPY)] for entry in history]
+    means = [sum(values) / len(values) for values in entropies if values]
+    random = [entry[RANDOM] for entry in history if RANDOM in entry]
+    return {"entropy_left": means[-1] / means[0] if means else nan, "random_share": random[-1] if random else nan}

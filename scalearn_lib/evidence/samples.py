@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -40,27 +40,46 @@ def samples_of(results: pd.DataFrame, method: str, other: str, paired: bool) -> 
         method, other: names.
         paired: whether equal seeds share something (see docs/claims.md); then only seeds that both have count.
     """
-    scores = {
-        name: 100 * results[results["method"] == name].groupby(["task", "seed"], sort=False)["score"].mean()
-        for name in (method, other)
-    }
-    lacking = [get_method(name).title for name, values in scores.items() if values.empty]
+    first, second = (results[results["method"] == name] for name in (method, other))
+    lacking = [get_method(name).title for name, rows in ((method, first), (other, second)) if rows.empty]
     if lacking:
         return Samples({}, missing=f"no results of {' and '.join(lacking)}")
-    by_task, left_out = {}, []
-    tasks = [task for task in scores[method].index.unique("task") if task in scores[other].index.unique("task")]
-    for task in tasks:
-        first, second = (scores[name].loc[task] for name in (method, other))
-        if paired:
-            sample = ((first - second).dropna().to_numpy(),)
-        else:
-            sample = (first.to_numpy(), second.to_numpy())
-        if min(map(len, sample)) >= 2:
-            by_task[task] = sample
-        else:
-            left_out.append(task)
-    missing = "" if by_task else "needs two seeds of both methods on a task" if left_out else "no task in common"
-    return Samples(by_task, tuple(left_out), missing, get_method(other).joint)
+    samples = samples_between(first, second, "results", paired)
+    return replace(samples, joint=get_method(other).joint)
+
+
+def samples_between(first: pd.DataFrame, second: pd.DataFrame, what: str, paired: bool = False) -> Samples:
+    """Return the samples of a difference in score between some results and others, whatever tells them apart.
+
+    Args:
+        first, second: with columns `task`, `seed` and `score`.
+        what: what they are, for the note that there are none.
+        paired: whether equal seeds share something.
+    """
+    if first.empty or second.empty:
+        return Samples({}, missing=f"no {what}")
+    scores = [100 * rows.groupby(["task", "seed"], sort=False)["score"].mean() for rows in (first, second)]
+    if paired:
+        difference = (scores[0] - scores[1]).dropna()
+        order = [task for task in scores[0].index.unique("task") if task in difference.index.unique("task")]
+        return _of_two_seeds({task: (difference.loc[task].to_numpy(),) for task in order})
+    tasks = [task for task in scores[0].index.unique("task") if task in scores[1].index.unique("task")]
+    return _of_two_seeds({task: tuple(values.loc[task].to_numpy() for values in scores) for task in tasks})
+
+
+def paired_samples(rows: pd.DataFrame, what: str) -> Samples:
+    """Return the samples of a `value` that each run has, by task; `what` is said where there are none."""
+    values = rows.dropna(subset="value").groupby(["task", "seed"], sort=False)["value"].mean()
+    if values.empty:
+        return Samples({}, missing=f"no {what}")
+    return _of_two_seeds({task: (values.loc[task].to_numpy(),) for task in values.index.unique("task")})
+
+
+def _of_two_seeds(by_task: dict[str, Sample]) -> Samples:
+    enough = {task: sample for task, sample in by_task.items() if min(map(len, sample)) >= 2}
+    left_out = tuple(task for task in by_task if task not in enough)
+    missing = "" if enough else "needs two seeds of both methods on a task" if left_out else "no task in common"
+    return Samples(enough, left_out, missing)
 
 
 def trained_parameters(results: pd.DataFrame, method: str, other: str) -> pd.Series:

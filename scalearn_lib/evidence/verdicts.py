@@ -8,8 +8,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from ..probing.pruning_store import load_pruned
 from ..probing.store import load_pairs
-from .claim_list import Claim, claims_about
+from .beyond import SAMPLES, beyond_samples
+from .claim import Claim
+from .claim_list import claims_about
 from .equal_budgets import RATES, at_chosen_rates
 from .rules import FAILS, HOLDS, NOT_RUN, UNDECIDED, Weighed, above, below_chance, decide, never_below, within
 from .samples import Samples, samples_of, trained_parameters
@@ -79,7 +82,8 @@ def claims(output: Path, suite: str, encoder: str, budget: str, source_tasks: st
     results = with_source_tasks(results, source_tasks)
     results["version"] = versions(results)
     pairs = load_pairs(output, suite, encoder, budget)
-    found = [_case(claim, results, pairs) for claim in claims_about(suite)]
+    pruned = load_pruned(output, suite, encoder, budget)
+    found = [_case(claim, results, pairs, pruned) for claim in claims_about(suite)]
     rows = [case.verdict for case in found]
     for family in {case.verdict.family for case in found}:
         tested = [number for number, case in enumerate(found) if case.verdict.family == family and case.test]
@@ -92,7 +96,9 @@ def claims(output: Path, suite: str, encoder: str, budget: str, source_tasks: st
     return pd.DataFrame([asdict(row) for row in rows], columns=COLUMNS)
 
 
-def _case(claim: Claim, results: pd.DataFrame, pairs: pd.DataFrame) -> _Case:
+def _case(claim: Claim, results: pd.DataFrame, pairs: pd.DataFrame, pruned: pd.DataFrame) -> _Case:
+    if claim.about in SAMPLES:
+        return _of_runs(claim, beyond_samples(claim, results, pruned), [])
     if claim.about in ("omega", "pair", "free"):
         return _of_gains(claim, pairs)
     if claim.about == "sum":

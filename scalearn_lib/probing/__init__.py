@@ -7,6 +7,8 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     submod_attrs={
         "pairs": ["Probe"],
         "probes": ["execute_probe", "probe", "probing_data"],
+        "pruning": ["prune"],
+        "pruning_store": ["keep_pruned", "load_pruned"],
         "store": ["load_pairs", "store_pairs"],
     },
 )

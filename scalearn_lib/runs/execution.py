@@ -122,6 +122,13 @@ def _stored(run: Run, folder: Path, say: bool = False) -> Result | None:
     return result
 
 
+def stored_results(runs: Iterable[Run], output: Path | None = None) -> list[Result]:
+    """Return the results of those runs that are complete, here or in the reference study; none is made."""
+    place = output or output_dir()
+    found = [_stored(run, run.folder(place)) or reference_result(run) for run in runs]
+    return [result for result in found if result is not None]
+
+
 def execute_all(runs: Iterable[Run], output: Path | None = None, need: Need = "scores") -> list[Result]:
     """Execute many runs, with a progress bar over all of them; failed runs are reported and left out.
 

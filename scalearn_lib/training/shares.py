@@ -14,13 +14,10 @@ from torch import Tensor, nn
 from transformers import BatchEncoding, TrainerCallback
 
 from ..composition import ScaLearn, scaling_coefficients
+from .history import ENTROPY, LARGEST, RANDOM
 
 ROWS = 32
 """Examples that attention is averaged over."""
-
-ENTROPY, LARGEST, RANDOM = "entropy_", "largest_share", "random_share"
-"""What is noted in a history: the entropy in each layer, whose name follows; and as means over layers the share of the
-largest source, and that of all random sources together."""
 
 
 class Shares(TrainerCallback):

@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 from scipy.stats import ttest_1samp, ttest_ind
 
+from scalearn_lib.evidence.beyond_list import BEYOND_CLAIMS
 from scalearn_lib.evidence.equal_budgets import PATIENCE, RATES
 from scalearn_lib.evidence.verdicts import claims, made_by, mixed
 from scalearn_lib.probing.store import load_pairs, store_pairs
@@ -27,7 +28,7 @@ def verdicts(output: Path, source_tasks: str = "") -> pd.DataFrame:
 def test_nothing_stored_is_nothing_run(tmp_path: Path) -> None:
     frame = verdicts(tmp_path)
     assert (frame["verdict"] == "not run").all() and frame["effect"].isna().all() and frame["note"].all()
-    assert len(frame) == 29 + 21
+    assert len(frame) == 29 + 21 + len(BEYOND_CLAIMS)
 
 
 def test_full_data_is_compared_without_pairs_by_all_seeds_of_each_task(tmp_path: Path) -> None:

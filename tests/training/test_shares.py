@@ -13,7 +13,8 @@ import scalearn_lib
 from scalearn_lib import ScaLearn
 from scalearn_lib.runs import Run, execute
 from scalearn_lib.tasks.encoders import load_model
-from scalearn_lib.training.shares import ENTROPY, RANDOM, entropy, shares_of
+from scalearn_lib.training.history import ENTROPY, RANDOM
+from scalearn_lib.training.shares import entropy, shares_of
 
 BATCH = {
     "input_ids": torch.tensor([[5, 6, 7, 0], [8, 9, 0, 0]]),

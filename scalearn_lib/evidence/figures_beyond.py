@@ -1,0 +1,156 @@
+"""Figures of what goes beyond the paper, in the style of `figures`."""
+
+from __future__ import annotations
+
+import textwrap
+
+import matplotlib.pyplot as plt
+import pandas as pd
+import seaborn as sns
+from matplotlib.figure import Figure
+
+from .figures import method_colors
+from .prediction import shots
+from .rules import FAILS, HOLDS, UNDECIDED
+
+
+def gain_against_quality(cases: pd.DataFrame, title: str) -> Figure:
+    """Gain of ScaLearn over the single adapter against the own source's quality: colours are k, shapes tasks.
+
+    Args:
+        cases: as `prediction.gains_by_case` returns them.
+    """
+    figure, axes = plt.subplots(figsize=(8, 4.6))
+    data = cases.sort_values("k")  # full data, without a k, comes last
+    data = data.assign(**{"examples": data["k"].map(shots)})
+    order = list(data["examples"].unique())
+    axes.axhline(0, color="black", lw=1, zorder=0.9)  # below the points
+    sns.scatterplot(
+        data,
+        x="own_source",
+        y="gain",
+        hue="examples",
+        hue_order=order,
+        palette=sns.color_palette("colorblind", len(order)),
+        style="task",
+        style_order=sorted(data["task"].unique()),
+        s=110,
+        ax=axes,
+    )
+    axes.set(
+        title=textwrap.fill(title, 75),
+        xlabel="quality of the own source adapter\n(on validation; 0: constant guess, 1: perfect)",
+        ylabel="gain of ScaLearn over\nthe single adapter (points)",
+    )
+    axes.legend(loc="center left", bbox_to_anchor=(1, 0.5), fontsize="small")
+    return figure
+
+
+def effects(verdicts: pd.DataFrame, title: str) -> Figure:
+    """Effects of claims with their 95 % intervals on these tasks, a line each; colours are verdicts.
+
+    Args:
+        verdicts: as `claims` returns them; those without an effect are left out.
+    """
+    shown = verdicts.dropna(subset="effect").reset_index(drop=True)
+    figure, axes = plt.subplots(figsize=(8, 0.42 * len(shown) + 1.4))
+    colors = dict(zip((HOLDS, FAILS, UNDECIDED), sns.color_palette("colorblind", 3), strict=True))
+    axes.axvline(0, color="black", lw=1)
+    for verdict, rows in shown.groupby("verdict", sort=False):
+        ends = [rows["effect"] - rows["low"], rows["high"] - rows["effect"]]
+        axes.errorbar(rows["effect"], rows.index, xerr=ends, fmt="o", capsize=3, color=colors[verdict], label=verdict)
+    axes.set_yticks(shown.index, [textwrap.fill(text, 60) for text in shown["claim"]], fontsize=9)
+    axes.set_ylim(len(shown) - 0.5, -0.5)
+    axes.set(title=textwrap.fill(title, 75), xlabel="effect, points (95 % interval over seeds)", ylabel="")
+    axes.legend(title="", loc="center left", bbox_to_anchor=(1, 0.5), fontsize="small")
+    return figure
+
+
+def score_against_parameters(scores: pd.DataFrame, title: str) -> Figure:
+    """Mean test score against all that a method trains, head included, a panel for each number of examples.
+
+    Args:
+        scores: columns `examples`, `task`, `method` (titles), `trainable_parameters`, `score`, one row per run.
+    """
+    by_task = scores.groupby(["examples", "method", "task"], observed=True, sort=False)
+    means = by_task[["score", "trainable_parameters"]].mean().reset_index()
+    grid = sns.relplot(
+        means,
+        x="trainable_parameters",
+        y="score",
+        hue="task",
+        style="task",
+        col="examples",
+        kind="line",
+        markers=True,
+        dashes=False,
+        palette="colorblind",
+        facet_kws={"sharey": False},
+        height=4,
+        aspect=1.3,
+    )
+    grid.set(xscale="log")
+    grid.set_axis_labels("trained parameters, head included", "test score")
+    grid.set_titles("{col_name}")
+    grid.figure.suptitle(textwrap.fill(title, 110), x=0.01, ha="left", va="bottom", y=1.0, fontsize=12)
+    return grid.figure
+
+
+def over_count(frame: pd.DataFrame, x: str, label: str, title: str, style: str | None = None) -> Figure:
+    """Test score against a number of sources, a colour per method and a panel per task; bands over seeds.
+
+    Args:
+        frame: columns `task`, `method` (titles), `score`, `x`, and `style`, which tells lines of a method apart.
+    """
+    order = sorted(frame[x].unique())
+    placed = frame.assign(place=frame[x].map(order.index))  # evenly: the numbers grow by factors
+    grid = sns.relplot(
+        placed,
+        x="place",
+        y="score",
+        hue="method",
+        style=style or "method",
+        col="task",
+        col_wrap=min(3, placed["task"].nunique()),
+        kind="line",
+        markers=True,
+        dashes=style is not None,
+        errorbar="sd",
+        palette=method_colors(),
+        hue_order=list(dict.fromkeys(placed["method"])),
+        facet_kws={"sharey": False},
+        height=3.6,
+        aspect=1.15,
+    )
+    grid.set(xticks=range(len(order)), xticklabels=[str(number) for number in order])
+    grid.set_axis_labels(label, "test score")
+    grid.set_titles("{col_name}")
+    grid.figure.suptitle(textwrap.fill(title, 100), x=0.01, ha="left", va="bottom", y=1.0, fontsize=12)
+    return grid.figure
+
+
+def entropies(shares: pd.DataFrame, title: str) -> Figure:
+    """Entropy of the sources' shares over the training, a line per layer and a panel per method; means over runs.
+
+    Args:
+        shares: as `share_histories` returns them.
+    """
+    grid = sns.relplot(
+        shares,
+        x="step",
+        y="entropy",
+        hue="layer",
+        col="method",
+        kind="line",
+        errorbar=None,
+        palette=sns.color_palette("viridis", shares["layer"].nunique()),
+        height=3.8,
+        aspect=1.05,
+    )
+    for axes in grid.axes.flat:
+        axes.axhline(0.5, color="black", lw=1, ls=":")
+    grid.set(ylim=(0, 1.05))
+    grid.set_axis_labels("training step", "entropy of shares\n(1: all sources alike)")
+    grid.set_titles("{col_name}")
+    grid.figure.suptitle(textwrap.fill(title, 110), x=0.01, ha="left", va="bottom", y=1.0, fontsize=12)
+    return grid.figure
