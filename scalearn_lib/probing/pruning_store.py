@@ -36,7 +36,8 @@ def read_pruned(file: Path) -> pd.DataFrame | None:
     """Return a table with the columns of `TYPES`; `None` where there is none, or a damaged one, which is named once."""
     try:
         # Texts only where they are meant: a task may be called "NA", and a fingerprint have digits alone.
-        table = pd.read_csv(file, dtype=TYPES, keep_default_na=False, na_values={"k": [""]})
+        missing = {"k": [""], "weights": [""]}  # the latter is the last column: a row was cut off
+        table = pd.read_csv(file, dtype=TYPES, keep_default_na=False, na_values=missing)
     except FileNotFoundError:
         return None
     except (ValueError, OSError):  # pandas' errors of parsing are ValueErrors
