@@ -1,4 +1,4 @@
-"""The five notebooks, executed by papermill as a user would, in the smoke budget on the toy suite."""
+"""The six notebooks, executed by papermill as a user would, in the smoke budget on the toy suite."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ CHANGES = {
     "03_transfer_variants": {"K": 8},
     "04_few_shot": {"TARGETS": ["toy_score"], "SHOTS": [4, 8]},
     "05_benchmarks": {"METHODS": ["adapter", "scalearn"]},
+    "06_beyond_the_paper": {"TARGETS": ["toy_topic"], "SEEDS": [0, 1], "RANDOM": [4]},
 }
 FIGURES = {
     "01_scaling_analysis": 2,
@@ -25,6 +26,7 @@ FIGURES = {
     "03_transfer_variants": 5,
     "04_few_shot": 1,
     "05_benchmarks": 1,
+    "06_beyond_the_paper": 9,
 }
 
 
@@ -53,6 +55,7 @@ SOLUTIONS = {
     "03_transfer_variants": {"TARGETS": ["toy_score"]},
     "04_few_shot": {"TARGETS": ["toy_score"], "SHOTS": [4, 8], "SEEDS": [0, 1], "UNRELATED": "toy_pair"},
     "05_benchmarks": {"TARGETS": ["toy_score"]},
+    "06_beyond_the_paper": {"TARGETS": ["toy_topic"], "NEW": "toy_pair", "RANDOM": 2},
 }
 
 

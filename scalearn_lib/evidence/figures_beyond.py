@@ -9,7 +9,7 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
 
-from .figures import method_colors
+from .figures import MARKERS, method_colors
 from .prediction import shots
 from .rules import FAILS, HOLDS, UNDECIDED
 
@@ -67,31 +67,34 @@ def effects(verdicts: pd.DataFrame, title: str) -> Figure:
 
 
 def score_against_parameters(scores: pd.DataFrame, title: str) -> Figure:
-    """Mean test score against all that a method trains, head included, a panel for each number of examples.
+    """Mean test score of each method, in the order of what it trains, a panel for each number of examples.
 
     Args:
-        scores: columns `examples`, `task`, `method` (titles), `trainable_parameters`, `score`, one row per run.
+        scores: columns `examples`, `task`, `method` (titles), `trainable_parameters` (the head's too), `score`, one row
+            per run.
     """
-    by_task = scores.groupby(["examples", "method", "task"], observed=True, sort=False)
-    means = by_task[["score", "trainable_parameters"]].mean().reset_index()
-    grid = sns.relplot(
-        means,
-        x="trainable_parameters",
-        y="score",
+    size = scores.groupby("method", observed=True)["trainable_parameters"].mean().sort_values(kind="stable")
+    names = {method: f"{method}, {count:,.0f}" for method, count in size.items()}
+    grid = sns.catplot(
+        scores.assign(trained=scores["method"].map(names).astype(str)),
+        x="score",
+        y="trained",
+        order=list(names.values()),
         hue="task",
-        style="task",
         col="examples",
-        kind="line",
-        markers=True,
-        dashes=False,
+        kind="point",
+        errorbar="sd",
+        linestyle="none",
+        dodge=0.3,
+        markers=list(MARKERS)[: scores["task"].nunique()],
         palette="colorblind",
-        facet_kws={"sharey": False},
-        height=4,
-        aspect=1.3,
+        height=0.42 * len(names) + 1.4,
+        aspect=1.6,
     )
-    grid.set(xscale="log")
-    grid.set_axis_labels("trained parameters, head included", "test score")
+    grid.set_axis_labels("test score", "")
     grid.set_titles("{col_name}")
+    for axes in grid.axes.flat:
+        axes.grid(axis="y", visible=True)
     grid.figure.suptitle(textwrap.fill(title, 110), x=0.01, ha="left", va="bottom", y=1.0, fontsize=12)
     return grid.figure
 

@@ -16,7 +16,8 @@ from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 ROOT = Path(__file__).resolve().parents[2]
 BOOK = ROOT / "outputs" / "book"
 SHOTS = ROOT / "outputs" / "book-shots"
-LOOKED_AT = ("index", "notebooks/01_scaling_analysis", "notebooks/05_benchmarks", "notebooks/06_beyond_the_paper", "docs/findings", "api", "assignments")
+CHAPTERS = ("01_scaling_analysis", "05_benchmarks", "06_beyond_the_paper")
+LOOKED_AT = ("index", *(f"notebooks/{name}" for name in CHAPTERS), "docs/findings", "api", "assignments")
 SIZES = {"desktop": (1400, 1000), "phone": (390, 844)}
 
 
