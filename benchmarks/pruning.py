@@ -27,7 +27,7 @@ from scalearn_lib.runs import Run, at_most, load_trained
 from scalearn_lib.runs.data import splits_of, tokenizer_of
 from scalearn_lib.tasks import get_task
 
-TEXTS = 256
+TEXTS = 64
 """Test rows that a forward pass is timed on, at most."""
 
 UNFOLDED = "all, unfolded"

@@ -36,7 +36,6 @@ from ..tasks import Task, get_task
 from ..tasks.encoding import collator
 from ..training.single import Diverged, KeepBest, by_length, check_precision, test_scores, train, training_arguments
 from .pruning_store import TYPES, pruned_file, read_pruned, write_pruned
-from .pruning_store import load_pruned as load_pruned
 from .source_sizes import source_sizes
 
 ROWS = 64
@@ -84,7 +83,11 @@ def prune(
             stored = _stored(run, repair_steps, output)  # another process may have made it meanwhile
             if _lacking(stored, kept):
                 there = set() if stored is None else {*stored["kept"]}
-                made = pd.DataFrame(_rows(run, result, kept, repair_steps, there, output))[[*TYPES]].astype(TYPES)
+                try:
+                    rows = _rows(run, result, kept, repair_steps, there, output)
+                except Diverged as error:
+                    raise UserError(f"{run} cannot be scored with fewer sources: {error}.") from error
+                made = pd.DataFrame(rows)[[*TYPES]].astype(TYPES)
                 write_pruned(pd.concat([stored, made]), file)  # the first may be None
                 stored = read_pruned(file)
     return stored[stored["kept"].isin(_counts(kept, stored["of"].iloc[0]))].reset_index(drop=True)
@@ -190,10 +193,7 @@ def _repair(
     method.activate(model, task)
     learned_from = DatasetDict({split: data[split] for split in {"train", budget.select_on}})  # scored when folded
     title = f"{run}, {len(setup.sources)} kept"
-    try:
-        outcome = train(model, method, task, learned_from, tokenizer_of(run.encoder), budget, run.seed, title)
-    except Diverged as error:
-        raise UserError(f"{run} cannot be repaired with {len(setup.sources)} sources: {error}.") from error
+    outcome = train(model, method, task, learned_from, tokenizer_of(run.encoder), budget, run.seed, title)
     return setup, outcome.steps
 
 

@@ -235,6 +235,6 @@ def test_a_repair_that_diverges_is_told_in_a_sentence(
         raise pruning.Diverged("loss is nan at step 1")
 
     monkeypatch.setattr(pruning, "train", diverge)
-    with pytest.raises(UserError, match="cannot be repaired with 1 sources: loss is nan"):
+    with pytest.raises(UserError, match="cannot be scored with fewer sources: loss is nan"):
         prune(run_of(), output=tmp_path)
     assert not pruned_file(tmp_path, run_of()).exists()
