@@ -10,9 +10,9 @@ from datetime import date
 from pathlib import Path
 
 from scalearn_lib.evidence import claims, figures, source_tasks_compared, suite_results, titled
-from scalearn_lib.evidence.claim import PAPER
-from scalearn_lib.evidence.rules import NOT_RUN
-from scalearn_lib.evidence.telling import counted, readable
+from scalearn_lib.evidence.verdicts.claim import PAPER
+from scalearn_lib.evidence.verdicts.rules import NOT_RUN
+from scalearn_lib.evidence.verdicts.telling import counted, readable
 from scalearn_lib.paths import reference_dir
 
 ROOT = Path(__file__).resolve().parents[1]

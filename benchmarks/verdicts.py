@@ -17,9 +17,25 @@ import numpy as np
 import pandas as pd
 from tqdm.auto import tqdm
 
-from scalearn_lib.evidence.rules import FAILS, HOLDS, UNDECIDED, Weighed, above, decide, never_below, within
-from scalearn_lib.evidence.scaling import gains, sums_to_one
-from scalearn_lib.evidence.statistics import ALPHA, Sample, bootstrapped, effect_of, over_units, shuffled_shares
+from scalearn_lib.evidence.verdicts.rules import (
+    FAILS,
+    HOLDS,
+    UNDECIDED,
+    Weighed,
+    above,
+    decide,
+    never_below,
+    within,
+)
+from scalearn_lib.evidence.verdicts.scaling import gains, sums_to_one
+from scalearn_lib.evidence.verdicts.statistics import (
+    ALPHA,
+    Sample,
+    bootstrapped,
+    effect_of,
+    over_units,
+    shuffled_shares,
+)
 
 SEEDS: dict[str, tuple[int, ...]] = {"2": (2,), "3": (3,), "5": (5,), "3 or 10": (3, 10)}
 """Seeds per task; of several, tasks take them in turn."""

@@ -7,9 +7,9 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     submod_attrs={
         "results": ["load_results", "share_histories", "tidy", "titled", "validation_losses"],
         "tables": ["commands", "comparison", "scores", "source_tasks_compared", "suite_results", "table"],
-        "verdicts": ["claims"],
+        "verdicts.decided": ["claims"],
         "findings": ["findings_page"],
-        "telling": ["counted", "lines", "not_run", "readable"],
+        "verdicts.telling": ["counted", "lines", "not_run", "readable"],
         "paper": ["published"],
         "coefficients": ["save_omega"],
         "equal_budgets": ["equal_budget_runs", "equal_budget_scores"],

@@ -9,13 +9,13 @@ import pandas as pd
 from ..errors import UserError
 from ..methods import get_method
 from ..tasks import get_suite
-from .claim import BEYOND, PAPER, QUESTIONS
 from .paper import published, same_encoder
 from .results import load_results
-from .rules import FAILS, HOLDS, NOT_RUN, UNDECIDED
 from .tables import source_tasks_compared, suite_results, with_source_tasks
-from .telling import counted, not_run, readable
-from .verdicts import claims
+from .verdicts.claim import BEYOND, PAPER, QUESTIONS
+from .verdicts.decided import claims
+from .verdicts.rules import FAILS, HOLDS, NOT_RUN, UNDECIDED
+from .verdicts.telling import counted, not_run, readable
 
 COLUMNS = ["effect", "on these tasks", "on tasks like these", "rests on"]
 

@@ -31,9 +31,9 @@ from ..methods import get_method
 from ..tasks import Task, get_suite, get_task
 from ..tasks.metrics import baseline
 from ..training import make_budget
-from .samples import samples_of
-from .statistics import ALPHA, REPLICATES, ROUNDING, over_units
 from .tables import source_tasks_compared, with_source_tasks
+from .verdicts.samples import samples_of
+from .verdicts.statistics import ALPHA, REPLICATES, ROUNDING, over_units
 
 METHOD, OTHER = "scalearn", "adapter"
 

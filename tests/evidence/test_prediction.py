@@ -12,7 +12,7 @@ import pytest
 from scalearn_lib.evidence.figures_beyond import gain_against_quality
 from scalearn_lib.evidence.prediction import PREDICTORS, advice, gains_by_case, prediction
 from scalearn_lib.evidence.shown import alternative_text
-from scalearn_lib.evidence.statistics import over_units
+from scalearn_lib.evidence.verdicts.statistics import over_units
 from scalearn_lib.tasks import get_task
 from scalearn_lib.tasks.metrics import baseline
 

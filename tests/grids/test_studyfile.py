@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from scalearn_lib.errors import UserError
-from scalearn_lib.evidence.claim_list import CLAIMS
+from scalearn_lib.evidence.verdicts.claim_list import CLAIMS
 from scalearn_lib.grids.studyfile import Study, read_study
 from scalearn_lib.methods import get_method
 from scalearn_lib.probing.pairs import Probe

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ..methods import get_method
+from ...methods import get_method
 
 SHOTS = (4, 16, 32, 100)
 FULL_GAIN, FEW_GAIN = 0.5, 1.0

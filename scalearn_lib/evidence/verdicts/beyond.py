@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pandas as pd
 
-from ..tasks import get_suite
+from ...tasks import get_suite
 from .claim import Claim
 from .samples import Samples, paired_samples, samples_between
 

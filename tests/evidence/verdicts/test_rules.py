@@ -5,8 +5,17 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from scalearn_lib.evidence.rules import FAILS, HOLDS, UNDECIDED, above, below_chance, decide, never_below, within
-from scalearn_lib.evidence.statistics import Effect, Sample, effect_of
+from scalearn_lib.evidence.verdicts.rules import (
+    FAILS,
+    HOLDS,
+    UNDECIDED,
+    above,
+    below_chance,
+    decide,
+    never_below,
+    within,
+)
+from scalearn_lib.evidence.verdicts.statistics import Effect, Sample, effect_of
 
 
 def effect(value: float, error: float) -> Effect:

@@ -10,9 +10,9 @@ import pandas as pd
 import pytest
 from scipy.stats import ttest_1samp, ttest_ind
 
-from scalearn_lib.evidence.beyond_list import BEYOND_CLAIMS
 from scalearn_lib.evidence.equal_budgets import PATIENCE, RATES
-from scalearn_lib.evidence.verdicts import claims, made_by, mixed
+from scalearn_lib.evidence.verdicts.beyond_list import BEYOND_CLAIMS
+from scalearn_lib.evidence.verdicts.decided import claims, made_by, mixed
 from scalearn_lib.probing.store import load_pairs, store_pairs
 from scalearn_lib.runs import Run
 from scalearn_lib.runs.versions import PROBING, code_version

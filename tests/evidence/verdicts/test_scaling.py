@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from scalearn_lib.evidence.scaling import gains, sums_to_one
+from scalearn_lib.evidence.verdicts.scaling import gains, sums_to_one
 
 GRID = (0.0, 0.5, 1.0)
 Surface = Callable[[float, float], float]

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from benchmarks.verdicts import coverage, family, joint_coverage, probes, rates, summary
-from scalearn_lib.evidence.rules import FAILS, HOLDS
+from scalearn_lib.evidence.verdicts.rules import FAILS, HOLDS
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
-from ..methods import get_method
+from ...methods import get_method
 from .statistics import Sample
 
 

@@ -8,17 +8,17 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from ..probing.pruning_store import load_pruned
-from ..probing.store import load_pairs
+from ...probing.pruning_store import load_pruned
+from ...probing.store import load_pairs
+from ..equal_budgets import RATES, at_chosen_rates
+from ..tables import suite_results, versions, with_source_tasks
 from .beyond import SAMPLES, beyond_samples
 from .claim import Claim
 from .claim_list import claims_about
-from .equal_budgets import RATES, at_chosen_rates
 from .rules import FAILS, HOLDS, NOT_RUN, UNDECIDED, Weighed, above, below_chance, decide, never_below, within
 from .samples import Samples, samples_of, trained_parameters
 from .scaling import gains, sums_to_one
 from .statistics import MOST_SEEDS, Effect, effect_of, over_units, share_interval, shuffled_shares
-from .tables import suite_results, versions, with_source_tasks
 
 
 @dataclass(frozen=True)

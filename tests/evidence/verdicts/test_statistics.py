@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import ttest_1samp, ttest_ind
 
-from scalearn_lib.evidence.statistics import (
+from scalearn_lib.evidence.verdicts.statistics import (
     ALPHA,
     Effect,
     effect_of,

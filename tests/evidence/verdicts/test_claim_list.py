@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from scalearn_lib.evidence.claim import BEYOND, PAPER, QUESTIONS
-from scalearn_lib.evidence.claim_list import CLAIMS, claims_about
+from scalearn_lib.evidence.verdicts.claim import BEYOND, PAPER, QUESTIONS
+from scalearn_lib.evidence.verdicts.claim_list import CLAIMS, claims_about
 from scalearn_lib.methods import METHODS
 
-PAGE = (Path(__file__).parents[2] / "docs" / "claims.md").read_text()
+PAGE = (Path(__file__).parents[3] / "docs" / "claims.md").read_text()
 
 
 def rows(marker: str) -> list[tuple[str, ...]]:

@@ -7,9 +7,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from scalearn_lib.evidence.beyond import OWN_RATES
 from scalearn_lib.evidence.results import load_results
-from scalearn_lib.evidence.verdicts import claims
+from scalearn_lib.evidence.verdicts.beyond import OWN_RATES
+from scalearn_lib.evidence.verdicts.decided import claims
 from tests.stored import store
 
 TASK = "toy_topic"
