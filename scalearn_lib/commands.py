@@ -260,13 +260,15 @@ def keep(arguments: argparse.Namespace) -> None:
     from .probing.pruning_store import keep_pruned
     from .probing.store import keep_pairs
     from .runs import Run
-    from .runs.reference import keep
+    from .runs.reference import keep, reference_result
 
-    # The notebooks find there all source adapters that they need, and the runs whose coefficients they show.
-    shown = [run for notebook in _notebooks() for run in notebook_runs(notebook)]
-    sources = {source for run in shown for source in run.sources().values()}
-    looked_at = {run for notebook in _notebooks() for run in notebook_looks_at(notebook)}
     items = all_items(read_study(arguments.study))
+    # The notebooks find there the runs whose coefficients they show, and the source adapters of these and of all that
+    # they make; of other runs they read scores.
+    shown = [run for notebook in _notebooks() for run in notebook_runs(notebook)]
+    looked_at = {run for notebook in _notebooks() for run in notebook_looks_at(notebook)}
+    made = [run for run in shown if run not in items and reference_result(run) is None]
+    sources = {source for run in [*made, *looked_at] for source in run.sources().values()}
     output = arguments.output or output_dir()
     reference = arguments.to or output_dir() / "reference"
     runs = [item for item in items if isinstance(item, Run)]
