@@ -42,11 +42,12 @@ def verdicts_page() -> str:
 
 
 def draw(place: Path) -> None:
-    """Draw score against k for all few-shot targets of the reference study."""
+    """Draw score against k for all targets of the reference study that have several k."""
     results = suite_results(reference_dir(), "offline", **SETTING, overrides="{}", sampling="resampled")
     few = results[results["k"].notna() & results["method"].isin(METHODS)]
     few = few[few.groupby(["task", "method", "k"])["seed"].transform("nunique") > 1]  # one seed has no band
-    few = few[few.groupby("task")["method"].transform("nunique") > 1]
+    for column in ("method", "k"):  # nothing to compare; no curve
+        few = few[few.groupby("task")[column].transform("nunique") > 1]
     if len(few):
         figures.use_style()
         seeds = few.groupby(["task", "method", "k"])["seed"].nunique()
