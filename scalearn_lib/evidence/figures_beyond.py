@@ -73,7 +73,10 @@ def score_against_parameters(scores: pd.DataFrame, title: str) -> Figure:
         scores: columns `examples`, `task`, `method` (titles), `trainable_parameters` (the head's too), `score`, one row
             per run.
     """
-    size = scores.groupby("method", observed=True)["trainable_parameters"].mean().sort_values(kind="stable")
+    methods = scores.groupby("task", observed=True)["method"].transform("nunique")
+    common = scores[methods == methods.max()]  # heads differ between tasks
+    sizes = [rows.groupby("method", observed=True)["trainable_parameters"].mean() for rows in (common, scores)]
+    size = sizes[0].combine_first(sizes[1]).sort_values(kind="stable")
     names = {method: f"{method}, {count:,.0f}" for method, count in size.items()}
     grid = sns.catplot(
         scores.assign(trained=scores["method"].map(names).astype(str)),
@@ -85,7 +88,7 @@ def score_against_parameters(scores: pd.DataFrame, title: str) -> Figure:
         kind="point",
         errorbar="sd",
         linestyle="none",
-        dodge=0.3,
+        dodge=0.3 if scores["task"].nunique() > 1 else False,  # seaborn divides by one less
         markers=list(MARKERS)[: scores["task"].nunique()],
         palette="colorblind",
         height=0.42 * len(names) + 1.4,
