@@ -82,7 +82,8 @@ def claims(output: Path, suite: str, encoder: str, budget: str, source_tasks: st
     results = with_source_tasks(results, source_tasks)
     results["version"] = versions(results)
     pairs = load_pairs(output, suite, encoder, budget)
-    pruned = load_pruned(output, suite, encoder, budget)
+    pruned = with_source_tasks(load_pruned(output, suite, encoder, budget), source_tasks)
+    pruned = pruned[pruned["sampling"] == "resampled"]
     found = [_case(claim, results, pairs, pruned) for claim in claims_about(suite)]
     rows = [case.verdict for case in found]
     for family in {case.verdict.family for case in found}:

@@ -10,6 +10,8 @@ import pytest
 from scalearn_lib.evidence.results import load_results
 from scalearn_lib.evidence.verdicts.beyond import OWN_RATES
 from scalearn_lib.evidence.verdicts.decided import claims
+from scalearn_lib.probing.pruning_store import pruned_file, write_pruned
+from scalearn_lib.runs import Run
 from tests.stored import store
 
 TASK = "toy_topic"
@@ -81,3 +83,26 @@ def test_the_rate_of_omega_is_chosen_on_validation_where_all_were_tried(tmp_path
     row = verdict(tmp_path, "rate-1")
     assert set(OWN_RATES) == {0.002, 0.02}
     assert row["effect"] == pytest.approx(70.5 - 61) and row["tasks"] == 1  # toy_pair lacks a rate
+
+
+def test_fewer_sources_are_compared_with_all_of_the_same_run(tmp_path: Path) -> None:
+    for seed, (every, two) in enumerate([(0.60, 0.55), (0.64, 0.58), (0.62, 0.56)]):
+        run = Run("toy", TASK, "scalearn", "tiny", seed, 32, "smoke")
+        write_pruned(
+            pruned(run, {(4, False): every, (4, True): 0.9, (2, False): two, (2, True): every}),
+            pruned_file(tmp_path, run),
+        )
+    other = Run("toy", TASK, "scalearn", "tiny", 3, 32, "smoke", source_tasks=("toy_pair", "toy_score"))
+    write_pruned(pruned(other, {(2, False): 0.1, (2, True): 0.1}), pruned_file(tmp_path, other))  # other source tasks
+    as_it_is, repaired = verdict(tmp_path, "kept-32-2"), verdict(tmp_path, "repaired-32-2")
+    assert as_it_is["effect"] == pytest.approx(-17 / 3) and as_it_is["seeds"] == "3"
+    assert repaired["effect"] == pytest.approx(0) and verdict(tmp_path, "kept-full-2")["verdict"] == "not run"
+
+
+def pruned(run: Run, scores: dict[tuple[int, bool], float]) -> pd.DataFrame:
+    """A table of a run whose scores by number of sources and repair are these."""
+    about = {key: getattr(run, key) for key in "suite task method encoder seed k budget sampling".split()}
+    about |= {"source_tasks": " ".join(run.source_tasks or ()), "adapters": "", "of": max(kept for kept, _ in scores)}
+    about |= {"validation": 0.5, "steps": 4, "repair_steps": 4, "sources": "a b", "seconds": 1.0}
+    about |= {"width": 8, "code": "code", "weights": "weights"}
+    return pd.DataFrame([about | {"kept": k, "repaired": r, "score": score} for (k, r), score in scores.items()])
