@@ -173,6 +173,12 @@ def parameters_against_score(scores: pd.DataFrame, title: str) -> Figure:
     return figure
 
 
+def headed(grid: sns.FacetGrid, title: str, width: int) -> Figure:
+    """Put a title over a grid of panels, in lines of at most `width` characters, and return the figure."""
+    grid.figure.suptitle(textwrap.fill(title, width), x=0.01, ha="left", va="bottom", y=1.0, fontsize=12)
+    return grid.figure
+
+
 def few_shot_curves(scores: pd.DataFrame, title: str) -> Figure:
     """Score against the number of training examples, a line per method and a panel per task.
 
@@ -191,8 +197,7 @@ def few_shot_curves(scores: pd.DataFrame, title: str) -> Figure:
         axes.xaxis.set_minor_locator(NullLocator())  # the logarithm's own ticks would write over these
     grid.set_axis_labels("training examples k", "test score")
     grid.set_titles("{col_name}")
-    grid.figure.suptitle(textwrap.fill(title, 70 * min(2, tasks)), x=0.01, ha="left", va="bottom", y=1.0, fontsize=12)
-    return grid.figure
+    return headed(grid, title, 70 * min(2, tasks))
 
 
 def method_scores(scores: pd.DataFrame, title: str, published: pd.DataFrame | None = None) -> Figure:

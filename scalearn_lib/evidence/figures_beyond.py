@@ -9,7 +9,7 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
 
-from .figures import MARKERS, method_colors
+from .figures import MARKERS, headed, method_colors
 from .prediction import shots
 from .verdicts.rules import FAILS, HOLDS, UNDECIDED
 
@@ -98,8 +98,7 @@ def score_against_parameters(scores: pd.DataFrame, title: str) -> Figure:
     grid.set_titles("{col_name}")
     for axes in grid.axes.flat:
         axes.grid(axis="y", visible=True)
-    grid.figure.suptitle(textwrap.fill(title, 110), x=0.01, ha="left", va="bottom", y=1.0, fontsize=12)
-    return grid.figure
+    return headed(grid, title, 110)
 
 
 def over_count(frame: pd.DataFrame, x: str, label: str, title: str, style: str | None = None) -> Figure:
@@ -131,8 +130,7 @@ def over_count(frame: pd.DataFrame, x: str, label: str, title: str, style: str |
     grid.set(xticks=range(len(order)), xticklabels=[str(number) for number in order])
     grid.set_axis_labels(label, "test score")
     grid.set_titles("{col_name}")
-    grid.figure.suptitle(textwrap.fill(title, 100), x=0.01, ha="left", va="bottom", y=1.0, fontsize=12)
-    return grid.figure
+    return headed(grid, title, 100)
 
 
 def entropies(shares: pd.DataFrame, title: str) -> Figure:
@@ -158,5 +156,4 @@ def entropies(shares: pd.DataFrame, title: str) -> Figure:
     grid.set(ylim=(0, 1.05))
     grid.set_axis_labels("training step", "entropy of shares\n(1: all sources alike)")
     grid.set_titles("{col_name}")
-    grid.figure.suptitle(textwrap.fill(title, 110), x=0.01, ha="left", va="bottom", y=1.0, fontsize=12)
-    return grid.figure
+    return headed(grid, title, 110)

@@ -32,6 +32,7 @@ from ..tasks import Task, get_suite, get_task
 from ..tasks.metrics import baseline
 from ..training import make_budget
 from .tables import source_tasks_compared, with_source_tasks
+from .verdicts.claim import SHOTS
 from .verdicts.samples import samples_of
 from .verdicts.statistics import ALPHA, REPLICATES, ROUNDING, over_units
 
@@ -44,9 +45,6 @@ PREDICTORS = {
     "similarity": "similarity to the nearest source task, per cosine of 1",
 }
 """Column of `gains_by_case`, and what it is in words with the unit of its coefficient."""
-
-SHOTS = (4.0, 16.0, 32.0, 100.0, np.nan)
-"""Numbers of training examples that `advice` always has rows for; NaN: all."""
 
 QUALITY = 0.5
 """Where `advice` parts good own sources from poor ones: half of the way from a constant guess to perfect."""
@@ -146,7 +144,7 @@ def advice(cases: pd.DataFrame) -> pd.DataFrame:
     """
     cases = cases.dropna(subset=["gain", "own_source"])
     rows = []
-    for k in sorted({*SHOTS[:-1], *cases["k"].dropna()}) + [np.nan]:
+    for k in sorted({*SHOTS, *cases["k"].dropna()}) + [np.nan]:
         same = cases[cases["k"].isna() if np.isnan(k) else cases["k"] == k]
         good = same["own_source"] >= QUALITY
         for words, part in ((f"below {QUALITY}", same[~good]), (f"{QUALITY} or more", same[good])):

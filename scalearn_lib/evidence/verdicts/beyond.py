@@ -42,14 +42,19 @@ def _own_rate(claim: Claim, runs: pd.DataFrame, _: pd.DataFrame) -> Samples:
     return samples_between(chosen, runs[runs["rate"] == 0.0], "runs at each learning rate")
 
 
+def _with_random(claim: Claim, runs: pd.DataFrame) -> pd.DataFrame:
+    """The runs with as many random sources as the claim says, and no other override."""
+    return runs[runs["overrides"] == json.dumps({"random_sources": claim.number})]
+
+
 def _random_sources(claim: Claim, runs: pd.DataFrame, _: pd.DataFrame) -> Samples:
-    added = runs[runs["overrides"] == json.dumps({"random_sources": claim.number})]
+    added = _with_random(claim, runs)
     return samples_between(added, runs[runs["overrides"] == "{}"], "runs with random sources", paired=True)
 
 
 def _ignored(claim: Claim, runs: pd.DataFrame, _: pd.DataFrame) -> Samples:
     """How far a random source's mean share is below half of another source's, in percent of that."""
-    runs = runs[runs["overrides"] == json.dumps({"random_sources": claim.number})]
+    runs = _with_random(claim, runs)
     trained = [
         len(names.split()) or len(get_suite(suite).tasks)
         for suite, names in zip(runs["suite"], runs["source_tasks"], strict=True)
