@@ -7,12 +7,14 @@ import os
 import re
 import subprocess
 import tomllib
+from importlib import metadata
 from pathlib import Path
 
 import nbformat
 import pytest
 import yaml
 from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
@@ -70,6 +72,17 @@ def test_direct_dependency_is_pinned_inside_its_range(requirement: Requirement) 
 def test_pins_name_public_versions() -> None:
     """A local part such as +cpu exists only where one machine has it."""
     assert [name for name, pin in constraints().items() if pin.local] == []
+
+
+def test_pins_take_the_oldest_python_that_is_supported() -> None:
+    """Otherwise pip tries all versions of everything for hours; packages of extras are looked at where installed."""
+    oldest = Version(PROJECT["requires-python"].removeprefix(">=") + ".0")
+    asked = {
+        canonicalize_name(package.name): package.metadata["Requires-Python"] or ""
+        for package in metadata.distributions()
+    }
+    refused = {name: asked[name] for name in constraints() if name in asked and oldest not in SpecifierSet(asked[name])}
+    assert "torch" in asked and refused == {}
 
 
 def test_environment_yml_repeats_the_direct_pins() -> None:
