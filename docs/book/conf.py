@@ -25,8 +25,8 @@ myst_update_mathjax = False
 nb_execution_mode = "off"  # `make notebooks` executes, and keeps what came out
 nb_merge_streams = True
 nb_ipywidgets_js = {}  # sliders need a kernel; their scripts would come from elsewhere
-nb_code_prompt_show = "Show solution"  # only answers are folded
-nb_code_prompt_hide = "Hide solution"
+nb_code_prompt_show = "Show code"  # folded where a cell is tagged hide-input; answers have words of their own
+nb_code_prompt_hide = "Hide code"
 
 html_theme = "furo"
 html_title = "scalearn_lib"

@@ -123,4 +123,5 @@ def fold_answer(cell: nbformat.NotebookNode) -> None:
         cell.source = f"<details><summary>Show solution</summary>\n\n{cell.source}\n\n</details>"
     else:
         cell.source = re.sub(r"^ *### (BEGIN|END) SOLUTION\n?", "", cell.source, flags=re.MULTILINE).rstrip()
-        cell.metadata.tags = [*cell.metadata.get("tags", []), "hide-input"]  # conf.py words the line
+        cell.metadata.tags = [*cell.metadata.get("tags", []), "hide-input"]
+        cell.metadata.mystnb = {"code_prompt_show": "Show solution", "code_prompt_hide": "Hide solution"}

@@ -1,8 +1,9 @@
 """`make test-book`: the built book as a reader meets it, from its folder, in a real browser (Debian's chromium).
 
 Some pages, wide and narrow, light and dark: nothing on the console, nothing from another server, no page wider than the
-screen, a text for each picture; screenshots under outputs/book-shots. Searches, opens an answer by keyboard, and, if
-the environment variable AXE names axe-core's axe.min.js (an npm package), has it look for barriers.
+screen, a text for each picture; screenshots under outputs/book-shots. Searches, opens an answer by keyboard and
+the menu by touch, turns the light off, and, if the environment variable AXE names axe-core's axe.min.js (an npm
+package), has it look for barriers.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ def main() -> int:
                 for name in LOOKED_AT:
                     problems += look(context, name, f"{name.replace('/', '-')}-{size}-{scheme}")
                 context.close()
-        problems += search(browser) + by_keyboard(browser)
+        problems += search(browser) + by_keyboard(browser) + by_touch(browser)
         browser.close()
     print("\n".join(problems) or f"All is well; screenshots are in {SHOTS}.")
     return bool(problems)
@@ -106,6 +107,24 @@ def by_keyboard(browser: Browser) -> list[str]:
     box.locator("summary").focus()
     page.keyboard.press("Enter")
     return [] if box.get_attribute("open") is not None else ["keyboard: an answer does not open by Enter"]
+
+
+def by_touch(browser: Browser) -> list[str]:
+    """On a phone: the menu opens and leads to a chapter, and the light can be turned off."""
+    width, height = SIZES["phone"]
+    context = browser.new_context(viewport={"width": width, "height": height}, has_touch=True, is_mobile=True)
+    page = context.new_page()
+    page.goto((BOOK / "index.html").as_uri())
+    page.locator("label.nav-overlay-icon").tap()
+    page.wait_for_timeout(600)
+    page.screenshot(path=SHOTS / "menu-phone.png")
+    page.locator(".sidebar-tree a", has_text="06").first.tap()
+    page.wait_for_url("**/06_beyond_the_paper.html", timeout=20_000)
+    seen = set()
+    for _ in range(2):
+        page.locator("button.theme-toggle:visible").tap()
+        seen.add(page.evaluate("getComputedStyle(document.body).backgroundColor"))
+    return [] if len(seen) == 2 else ["touch: the button for light and dark changes nothing"]
 
 
 if __name__ == "__main__":
