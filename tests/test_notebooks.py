@@ -26,7 +26,7 @@ FIGURES = {
     "03_transfer_variants": 5,
     "04_few_shot": 1,
     "05_benchmarks": 1,
-    "06_beyond_the_paper": 10,
+    "06_beyond_the_paper": 11,
 }
 
 

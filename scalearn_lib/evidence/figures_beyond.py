@@ -101,8 +101,21 @@ def score_against_parameters(scores: pd.DataFrame, title: str) -> Figure:
     return headed(grid, title, 110)
 
 
+def varied(frame: pd.DataFrame, x: str) -> pd.DataFrame:
+    """Return the rows of those methods and tasks for which several values of the column `x` were tried."""
+    return frame[frame.groupby(["task", "method"], observed=True)[x].transform("nunique") > 1]
+
+
+def change(frame: pd.DataFrame, x: str) -> str:
+    """Return what the largest `x` brings over the smallest, in points for each method: a mean over tasks with both."""
+    means = frame.pivot_table(index=["task", "method"], columns=x, values="score", observed=True)
+    points = 100 * (means[means.columns.max()] - means[means.columns.min()]).dropna()
+    by_method = points.groupby("method", observed=True).mean()
+    return ", ".join(f"{method} {value:+.1f} points" for method, value in by_method.items())
+
+
 def over_count(frame: pd.DataFrame, x: str, label: str, title: str, style: str | None = None) -> Figure:
-    """Test score against a number of sources, a colour per method and a panel per task; bands over seeds.
+    """Test score against a number that was varied, a colour per method and a panel per task; bands over seeds.
 
     Args:
         frame: columns `task`, `method` (titles), `score`, `x`, and `style`, which tells lines of a method apart.

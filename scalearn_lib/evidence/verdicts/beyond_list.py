@@ -41,13 +41,15 @@ def _starts() -> list[Claim]:
 def _rates() -> list[Claim]:
     return [
         above(
-            f"rate-{number}",
+            f"rate-{number}" if k is None else f"rate-{k}-{number}",
             name,
             name,
-            title=f"{title_of(name)} gains by a learning rate of its own for ω",
+            k=k,
+            title=f"{'' if k is None else f'k = {k}: '}{title_of(name)} gains by a learning rate of its own for ω",
             about="own rate",
             family=BEYOND,
         )
+        for k in (None, BEYOND_SHOTS)
         for number, name in enumerate(("scalearn", "scalearn_uniform_pp"), start=1)
     ]
 
