@@ -17,7 +17,7 @@ import pandas as pd
 from ..errors import UserError
 from ..methods import get_method
 from ..runs.run import Run
-from .tables import suite_results
+from .tables import SETUP, suite_results
 
 RATES = (5e-5, 3e-4, 1e-3, 6e-3)
 """Learning rates that are tried: the published ones of AdapterFusion, the adapter and ScaLearn, and one between."""
@@ -41,13 +41,13 @@ def equal_budget_runs(runs: Sequence[Run], rates: Sequence[float] = RATES, patie
 def at_chosen_rates(results: pd.DataFrame, patience: int = PATIENCE) -> pd.DataFrame:
     """Return the runs of `equal_budget_runs` at the rate that has the highest mean validation score over seeds.
 
-    The rate is chosen for each method, source tasks and task; it and the number of `rates` tried are columns.
+    The rate is chosen for each method, sources and task; it and the number of `rates` tried are columns.
 
     Args:
         results: as `suite_results` returns them, with one `k`.
         patience: the patience of the runs.
     """
-    where = ["method", "source_tasks", "task"]
+    where = [*SETUP, "task"]
     settings = [json.loads(text) for text in results["overrides"]]
     searched = [set(of) == {"learning_rate", "patience"} and of["patience"] == patience for of in settings]
     tried = results.assign(rate=[of.get("learning_rate") for of in settings]).loc[np.array(searched, dtype=bool)]
@@ -62,17 +62,18 @@ def equal_budget_scores(
 ) -> pd.DataFrame:
     """Return scores under equal budgets beside those of the published settings, times 100.
 
-    Columns: `method` (title), `source_tasks`, `task`, `published` and `equal` (means over seeds on test), `rate`
-    (chosen by the mean validation score over seeds), `rates` (how many were tried), `seeds`. A row needs both scores.
+    Columns: `method` (title), `source_tasks`, `adapters`, `task`, `published` and `equal` (means over seeds on test),
+    `rate` (chosen by the mean validation score over seeds), `rates` (how many were tried), `seeds`. A row needs both
+    scores.
     """
     results = suite_results(output, suite, encoder=encoder, budget=budget, k=k, sampling="resampled")
     plain = results[results["overrides"] == "{}"]
     rows = []
     chosen = at_chosen_rates(results, patience)
-    for (method, sources, task), part in chosen.groupby(["method", "source_tasks", "task"], sort=False):
-        same = (plain["method"] == method) & (plain["task"] == task) & (plain["source_tasks"] == sources)
+    for (*setup, task), part in chosen.groupby([*SETUP, "task"], sort=False):
+        same = (plain[SETUP] == setup).all(axis="columns") & (plain["task"] == task)
         if same.any():
             published, equal = 100 * plain.loc[same, "score"].mean(), 100 * part["score"].mean()
             told = [part["rate"].iloc[0], part["rates"].iloc[0], part["seed"].nunique()]
-            rows.append([get_method(method).title, sources, task, published, equal, *told])
-    return pd.DataFrame(rows, columns="method source_tasks task published equal rate rates seeds".split())
+            rows.append([get_method(setup[0]).title, *setup[1:], task, published, equal, *told])
+    return pd.DataFrame(rows, columns="method source_tasks adapters task published equal rate rates seeds".split())

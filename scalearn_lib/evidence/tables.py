@@ -14,6 +14,9 @@ from ..tasks import get_suite
 from .paper import published, same_encoder
 from .results import load_results
 
+SETUP = ["method", "source_tasks", "adapters"]
+"""What a row of a table has in common: columns of results."""
+
 
 def suite_results(output: Path, suite: str, **where: object) -> pd.DataFrame:
     """Return the results of a suite as `load_results` does, with what its tasks' home suites share with it.
@@ -58,17 +61,23 @@ def source_tasks_compared(results: pd.DataFrame) -> str:
 
 
 def with_source_tasks(results: pd.DataFrame, source_tasks: str) -> pd.DataFrame:
-    """The two-stage results that have these source tasks, the joint ones of these or all tasks, and all others."""
-    fits = (results["source_tasks"] == source_tasks) | (~_two_stage(results) & (results["source_tasks"] == ""))
-    return results[fits].copy()
+    """The two-stage results that have these source tasks, the joint ones of these or all tasks, and all others.
+
+    Of the two-stage results those without adapters from elsewhere, or, where all have some, with those of the most.
+    """
+    two_stage = _two_stage(results)
+    fits = (results["source_tasks"] == source_tasks) | (~two_stage & (results["source_tasks"] == ""))
+    counts = results.loc[fits & two_stage, "adapters"].value_counts()
+    adapters = "" if counts.empty or "" in counts else str(counts.idxmax())
+    return results[fits & (~two_stage | (results["adapters"] == adapters))].copy()
 
 
 def scores(output: Path, suite: str, **where: object) -> pd.DataFrame:
-    """Return mean, standard deviation and number of seeds per method, source tasks and task, one row each (tidy).
+    """Return mean, standard deviation and number of seeds per method, sources and task, one row each (tidy).
 
-    Columns: `method`, `source_tasks` ("" for all of the suite), `task`, `mean`, `std` (NaN for one seed), `seeds` (how
-    many), `seed_values` (which), `transfer_parameters`, `versions` (of code and data, see `versions`). Scores are on
-    test, in the task's primary metric, times 100.
+    Columns: `method`, `source_tasks` ("" for all of the suite), `adapters` (from elsewhere, "" for none), `task`,
+    `mean`, `std` (NaN for one seed), `seeds` (how many), `seed_values` (which), `transfer_parameters`, `versions` (of
+    code and data, see `versions`). Scores are on test, in the task's primary metric, times 100.
 
     Args:
         output, suite, where: as in `suite_results`.
@@ -76,7 +85,7 @@ def scores(output: Path, suite: str, **where: object) -> pd.DataFrame:
     results = suite_results(output, suite, **where)
     results["score"] *= 100
     results["version"] = versions(results)
-    grouped = results.groupby(["method", "source_tasks", "task"], sort=False)
+    grouped = results.groupby([*SETUP, "task"], sort=False)
     summary = grouped.agg(
         mean=("score", "mean"),
         std=("score", "std"),
@@ -108,12 +117,12 @@ def versions(results: pd.DataFrame) -> pd.Series:
 def comparison(
     output: Path, suite: str, encoder: str, budget: str, k: int | None = None, sampling: str = "resampled"
 ) -> pd.DataFrame:
-    """Return ours beside the paper's, one row per method, source tasks and task (tidy).
+    """Return ours beside the paper's, one row per method, sources and task (tidy).
 
-    Columns: `method`, `source_tasks`, `task`, `paper` (NaN where nothing is published, and for few-shot runs),
-    `paper_encoder`, `mean`, `std`, `seeds` (0 for a missing run, whose scores are NaN), `difference` (ours minus the
-    paper's, NaN unless the encoder is the paper's), `transfer_parameters`, and the `command` that makes our score, with
-    the paper's seeds where there is none yet.
+    Columns: `method`, `source_tasks`, `adapters`, `task`, `paper` (NaN where nothing is published, and for few-shot
+    runs), `paper_encoder`, `mean`, `std`, `seeds` (0 for a missing run, whose scores are NaN), `difference` (ours minus
+    the paper's, NaN unless the encoder is the paper's), `transfer_parameters`, and the `command` that makes our score,
+    with the paper's seeds where there is none yet.
 
     Raises:
         UserError: the suite is unknown.
@@ -122,11 +131,11 @@ def comparison(
     ours = scores(output, suite, encoder=encoder, budget=budget, k=k, sampling=sampling, overrides="{}")
     theirs = published(suite) if k is None else published(suite)[:0]
     theirs = theirs[theirs["task"] != "average"].rename(columns={"score": "paper", "encoder": "paper_encoder"})
-    wanted = ours[["method", "source_tasks"]].drop_duplicates()
+    wanted = ours[SETUP].drop_duplicates()
     unrun = [name for name in theirs["method"].unique() if name in METHODS and name not in set(wanted["method"])]
-    wanted = pd.concat([wanted, pd.DataFrame({"method": unrun, "source_tasks": ""})])
+    wanted = pd.concat([wanted, pd.DataFrame({"method": unrun, "source_tasks": "", "adapters": ""})])
     frame = wanted.merge(pd.DataFrame({"task": list(tasks)}), how="cross")
-    frame = frame.merge(ours, how="left", on=["method", "source_tasks", "task"])
+    frame = frame.merge(ours, how="left", on=[*SETUP, "task"])
     frame = frame.merge(theirs[["method", "task", "paper", "paper_encoder"]], how="left", on=["method", "task"])
     frame["seeds"] = frame["seeds"].fillna(0).astype(int)
     comparable = [same_encoder(encoder, str(name)) for name in frame["paper_encoder"]]
@@ -141,6 +150,7 @@ def comparison(
             k,
             sampling,
             row.source_tasks,
+            row.adapters,
             row.seed_values if row.seeds else range(tasks[row.task].seeds),
         )
         for row in frame.itertuples()
@@ -184,10 +194,10 @@ def table(
     there = set(frame.loc[frame["seeds"] > 0, "task"])
     tasks = [name for name in all_tasks if paper or name in there]
     rows = []
-    for (method, sources), cells in frame.groupby(["method", "source_tasks"], sort=False):
+    for (method, *sources), cells in frame.groupby(SETUP, sort=False):
         cells = cells.set_index("task").loc[tasks]
         if cells["seeds"].any():
-            rows.append(_ours(method, sources, cells, len(all_tasks)))
+            rows.append(_ours(_title(method, *sources, of=f" of {len(all_tasks)}"), cells))
         elif paper:
             rows.append({"method": get_method(method).title})
         if paper and cells["paper"].notna().any():
@@ -201,9 +211,21 @@ def table(
     return pd.DataFrame(rows, columns=columns).fillna("").set_index("method")
 
 
-def _ours(method: str, sources: str, cells: pd.DataFrame, count: int) -> dict[str, str]:
+def _title(method: str, source_tasks: str, adapters: str, of: str = "") -> str:
+    """A row's name: the method's, and which sources it has if not those of the suite alone."""
+    told = [f"{len(source_tasks.split())}{of} sources"] if source_tasks else []
+    told += [f"with {' '.join(_names(adapters))}"] if adapters else []
+    return get_method(method).title + (f" [{', '.join(told)}]" if told else "")
+
+
+def _names(adapters: str) -> list[str]:
+    """Names of adapters from elsewhere without their checksums; two with one name have both."""
+    names = [adapter.partition("@")[0] for adapter in adapters.split()]
+    return names if len(set(names)) == len(names) else adapters.split()
+
+
+def _ours(title: str, cells: pd.DataFrame) -> dict[str, str]:
     seeds = sorted(set(cells.loc[cells["seeds"] > 0, "seeds"]))
-    title = get_method(method).title + (f" [{len(sources.split())} of {count} sources]" if sources else "")
     row = _row(title, cells["mean"], "{:.1f}")
     row |= {task: _cell(cell) for task, cell in cells.iterrows()}
     row["parameters"] = f"{cells['transfer_parameters'].max():,.0f}"
@@ -233,24 +255,32 @@ def command(
     k: int | None = None,
     sampling: str = "resampled",
     source_tasks: str = "",
+    adapters: str = "",
     seeds: Sequence[int] = (0,),
 ) -> str:
-    """Return the command line that makes the runs of a method on tasks with seeds."""
+    """Return the command line that makes the runs of a method on tasks with seeds.
+
+    Of adapters from elsewhere that the suite does not name, FOLDER stands for where they lie.
+    """
     words = ["scalearn", "run", get_suite(suite).word, method, *tasks, "--encoder", encoder, "--budget", budget]
     words += ["--k", str(k)] if k is not None else []
     words += ["--sampling", sampling] if sampling != "resampled" else []
     words += ["--sources", *source_tasks.split()] if source_tasks else []
+    of_suite = {adapter.name for adapter in get_suite(suite).adapters}
+    given = [name for name in _names(adapters) if name not in of_suite]
+    words += [word for name in given for word in ("--source", f"{name}=FOLDER")]
     return shlex.join([*words, "--seed", *map(str, seeds)])
 
 
 def commands(frame: pd.DataFrame) -> pd.Series:
     """Return one command per row of a table: the commands of a `comparison`, joined over tasks with equal seeds."""
     rows = {}
-    for (method, sources), cells in frame.groupby(["method", "source_tasks"], sort=False):
+    for (method, *sources), cells in frame.groupby(SETUP, sort=False):
         parts = cells["command"].map(shlex.split)
         joined = {}
         for words in parts:  # the task is the fifth word
             joined.setdefault((tuple(words[:4]), tuple(words[5:])), []).append(words[4])
-        title = get_method(method).title + (f" [{len(sources.split())} sources]" if sources else "")
-        rows[title] = "; ".join(shlex.join([*head, *names, *tail]) for (head, tail), names in joined.items())
+        rows[_title(method, *sources)] = "; ".join(
+            shlex.join([*head, *names, *tail]) for (head, tail), names in joined.items()
+        )
     return pd.Series(rows, name="command")

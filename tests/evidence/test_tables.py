@@ -11,9 +11,10 @@ from scalearn_lib.errors import UserError
 from scalearn_lib.evidence import commands, comparison, load_results, scores, table
 from scalearn_lib.evidence.figures import method_colors
 from scalearn_lib.evidence.paper import published
-from scalearn_lib.evidence.tables import source_tasks_compared, with_source_tasks
+from scalearn_lib.evidence.tables import source_tasks_compared, suite_results, with_source_tasks
 from scalearn_lib.methods import METHODS
 from scalearn_lib.runs.result import RESULT
+from scalearn_lib.tasks.adapters import Adapter
 from tests.stored import store
 
 
@@ -61,7 +62,7 @@ def test_failed_damaged_and_unfinished_results_stay_out(tmp_path: Path, capsys) 
 def test_scores_are_tidy(tmp_path: Path) -> None:
     store(tmp_path, "toy_topic", "scalearn", 0, 0.5)
     summary = scores(tmp_path, "toy")
-    columns = "method source_tasks task mean std seeds seed_values transfer_parameters versions"
+    columns = "method source_tasks adapters task mean std seeds seed_values transfer_parameters versions"
     assert list(summary.columns) == columns.split()
     assert summary.loc[0, "mean"] == 50.0 and pd.isna(summary.loc[0, "std"])
 
@@ -119,6 +120,25 @@ def test_another_encoder_gets_no_difference(tmp_path: Path) -> None:
     store(tmp_path, "rte", "scalearn", 0, 0.5, suite="glue")
     frame = comparison(tmp_path, "glue", "tiny", "smoke")
     assert frame["difference"].isna().all() and frame["paper"].notna().any()
+
+
+def test_adapters_from_elsewhere_are_shown_and_compared_apart(tmp_path: Path) -> None:
+    extra, other = (Adapter(name, "/somewhere", sha * 12) for name, sha in (("extra", "a"), ("other", "b")))
+    for seed in range(2):
+        store(tmp_path, "toy_topic", "scalearn", seed, 0.9, adapters=(extra,))
+    results = suite_results(tmp_path, "toy")
+    assert set(with_source_tasks(results, "")["score"]) == {0.9}  # there are no others
+    store(tmp_path, "toy_topic", "scalearn", 0, 0.5)
+    store(tmp_path, "toy_topic", "scalearn", 1, 0.7, adapters=(extra, other))
+    shown = table(tmp_path, "toy", "tiny", "smoke")["toy_topic"].to_dict()
+    assert shown == {
+        "ScaLearn": "50.0",
+        "ScaLearn [with extra]": "90.0 ± 0.0",
+        "ScaLearn [with extra other]": "70.0",
+    }
+    assert list(with_source_tasks(suite_results(tmp_path, "toy"), "")["score"]) == [0.5]
+    line = commands(comparison(tmp_path, "toy", "tiny", "smoke"))["ScaLearn [with extra]"].split("; ")[0]
+    assert line.endswith("toy_topic --encoder tiny --budget smoke --source extra=FOLDER --seed 0 1")
 
 
 def test_fewer_source_tasks_are_shown_apart(tmp_path: Path) -> None:
