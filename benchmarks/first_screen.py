@@ -10,6 +10,7 @@ from datetime import date
 from pathlib import Path
 
 from scalearn_lib.evidence import claims, figures, source_tasks_compared, suite_results, titled
+from scalearn_lib.evidence.tables import with_source_tasks
 from scalearn_lib.evidence.verdicts.claim import PAPER
 from scalearn_lib.evidence.verdicts.rules import NOT_RUN
 from scalearn_lib.evidence.verdicts.telling import counted, readable
@@ -44,6 +45,7 @@ def verdicts_page() -> str:
 def draw(place: Path) -> None:
     """Draw score against k for all targets of the reference study that have several k."""
     results = suite_results(reference_dir(), "offline", **SETTING, overrides="{}", sampling="resampled")
+    results = with_source_tasks(results, source_tasks_compared(results))
     few = results[results["k"].notna() & results["method"].isin(METHODS)]
     few = few[few.groupby(["task", "method", "k"])["seed"].transform("nunique") > 1]  # one seed has no band
     for column in ("method", "k"):  # nothing to compare; no curve
