@@ -13,7 +13,8 @@ import pandas as pd
 import yaml
 
 from ..composition import scaling_coefficients
-from ..evidence import load_results
+from ..evidence import suite_results
+from ..evidence.tables import with_source_tasks
 from ..methods import get_method
 from ..paths import output_dir
 from ..probing.probes import probe, probing_data
@@ -25,6 +26,7 @@ PAIR = ("trec", "movie")
 SHOTS = 32
 TARGET = "amazon"
 VARIANTS = ("scalearn", "scalearn_uniform", "scalearn_pp", "scalearn_uniform_pp")
+REPLICATED = ("adapter", "adapter_fusion", "scalearn", "scalearn_uniform_pp")
 SETS = {
     "all": ("movie", "tweet", "amazon", "nyt", "spam", "trec", "trec_fine", "dialog", "qtype"),
     "ratings+own": ("movie", "tweet", "amazon", "nyt"),
@@ -83,10 +85,13 @@ def store_few_shot(folder: Path, output: Path) -> None:
     _write(frame.drop(columns="validation"), folder.parents[1] / "held_back" / "test_scores.csv")
 
 
-def store_replication(folder: Path, reference: Path) -> None:
-    """Write `results.csv` for assignment 4: the stored GLUE results, a row per method, task and seed."""
-    results = load_results(reference, suite="glue", budget="medium", overrides="{}")
-    frame = results[["method", "task", "seed", "metric", "transfer_parameters", "score"]]
+def store_replication(folder: Path, output: Path) -> None:
+    """Write `results.csv` for assignment 4: of the reference study the few-shot results that all its methods have."""
+    where = {"encoder": "minilm", "budget": "converged", "sampling": "resampled", "overrides": "{}"}
+    results = with_source_tasks(suite_results(output, "offline", k=SHOTS, **where), "")
+    results = results[results["method"].isin(REPLICATED) & (results["seed"] < 3)]
+    complete = results.groupby("task")["seed"].transform("size") == 3 * len(REPLICATED)
+    frame = results.loc[complete, ["method", "task", "seed", "metric", "transfer_parameters", "score"]]
     _write(frame.sort_values(["method", "task", "seed"]).round(4), folder / "results.csv")
 
 
@@ -118,7 +123,7 @@ def store(source: Path) -> None:
     """Make every stored file of the assignments under `source`."""
     output = output_dir()
     store_project(source / "project", output)
-    store_replication(source / "replication", output / "reference")
+    store_replication(source / "replication", output)
     store_scaling(source / "scaling", output)
     store_few_shot(source / "budget", output)
 
