@@ -12,7 +12,7 @@ from pathlib import Path
 from scalearn_lib.evidence import claims, figures, source_tasks_compared, suite_results, titled
 from scalearn_lib.evidence.tables import with_source_tasks
 from scalearn_lib.evidence.verdicts.claim import PAPER
-from scalearn_lib.evidence.verdicts.rules import NOT_RUN
+from scalearn_lib.evidence.verdicts.rules import FAILS, HOLDS, NOT_RUN
 from scalearn_lib.evidence.verdicts.telling import counted, readable
 from scalearn_lib.paths import reference_dir
 
@@ -20,11 +20,13 @@ ROOT = Path(__file__).resolve().parents[1]
 FIGURE = Path("outputs/reference/few_shot.png")
 BEGIN, END = "<!-- reference study, {} -->\n", "<!-- end -->\n"
 METHODS = ("adapter", "adapter_fusion", "scalearn", "scalearn_uniform_pp")
+MAIN = ("full-", "few-")
+"""Names of the claims that README shows start so; what else is decided is shown too."""
 SETTING = {"encoder": "minilm", "budget": "converged"}
 
 
 def verdicts_page() -> str:
-    """Return the part of README that the reference study decides, as Markdown."""
+    """Return the part of README that the reference study decides, as Markdown: the main claims, and what is decided."""
     reference, rows, notes = reference_dir(), [], []
     for suite in ("offline", "glue"):
         results = suite_results(reference, suite, **SETTING, overrides="{}")
@@ -34,11 +36,13 @@ def verdicts_page() -> str:
         verdicts = claims(reference, suite, *SETTING.values(), source_tasks_compared(results))
         verdicts = verdicts[verdicts["family"] == PAPER]
         notes.append(f"On `{suite}`, of the paper's {len(verdicts)} claims {counted(verdicts['verdict'])}.")
-        for claim, row in readable(verdicts[verdicts["verdict"] != NOT_RUN]).iterrows():
+        main = verdicts["name"].str.startswith(MAIN) & (verdicts["verdict"] != NOT_RUN)
+        for claim, row in readable(verdicts[main | verdicts["verdict"].isin([HOLDS, FAILS])]).iterrows():
             effect = f"{row['effect']} {row['on these tasks']}".strip()
             rows.append(f"| {suite} | {claim} | **{row['verdict']}** | {effect} | {row['rests on']} |")
     heading = ["| suite | the paper's claim | verdict | effect, 95 % interval | rests on |", "|---|---|---|---|---|"]
     table = [*heading, *rows, ""] if rows else []
+    notes.append("[All of them](docs/findings.md), with what would decide them.")
     return "\n".join([*table, " ".join(notes), ""])
 
 
