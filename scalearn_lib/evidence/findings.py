@@ -108,6 +108,17 @@ def _differences(suite: str, encoder: str, budget: str, results: pd.DataFrame) -
         f"budget `{budget}`: {_range(results['steps'])} steps (median {results['steps'].median():,.0f}) of {batch}; "
         "the paper's has up to 30 epochs of 32, few-shot 1,000 steps."
     )
+    joint = results["method"].map(lambda name: get_method(name).joint).astype(bool)
+    runs = results.assign(task=results["task"].mask(joint, "all"))  # a joint run is a result of each task
+    runs = runs.drop_duplicates(["method", "source_tasks", "adapters", "task", "k", "seed"])
+    limited = runs[(runs["steps"] == runs["max_steps"]) & (runs["selected_step"] == runs["steps"])]
+    if len(limited):
+        every = runs["method"].value_counts()
+        each = limited["method"].value_counts(sort=False)
+        told = ", ".join(f"{get_method(name).title} {count} of {every[name]}" for name, count in each.items())
+        found.append(
+            f"runs that were best at the last step that they were allowed, and might have gained by more: {told}."
+        )
     return found
 
 

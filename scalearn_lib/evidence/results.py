@@ -32,7 +32,7 @@ SAME = (
 COLUMNS = (
     "suite task method encoder seed k budget overrides sampling source_tasks adapters outdated metric "
     "transfer_parameters trainable_parameters score validation seconds train_seconds device threads steps "
-    "selected_step batch_size precision entropy_left random_share code method_code data source_data folder"
+    "selected_step max_steps batch_size precision entropy_left random_share code method_code data source_data folder"
 ).split()
 
 
@@ -43,11 +43,11 @@ def load_results(output: Path, **where: object) -> pd.DataFrame:
     `sampling`, `source_tasks` as names with blanks between, empty for all of the suite, `adapters` as names and
     fingerprints), `outdated` (whether a user's data or the budget's settings were others than now), `metric`, `score`
     (the primary metric on test), `validation`, `transfer_parameters`, `trainable_parameters`, `seconds`
-    (`train_seconds` of them training), `device`, `threads`, `steps` (the best state's is `selected_step`),
-    `batch_size`, `precision`, `entropy_left` (of the sources' shares: the last entropy over the first), `random_share`
-    (of all random sources, at last; NaN where shares were not noted, as the other), `code`, `method_code`, `data` and
-    `source_data` (fingerprints of what it was made from, the last of the data of its source adapters), `folder`. Failed
-    and damaged results stay out; damaged ones are named once.
+    (`train_seconds` of them training), `device`, `threads`, `steps` (the best state's is `selected_step`, the limit
+    `max_steps`), `batch_size`, `precision`, `entropy_left` (of the sources' shares: the last entropy over the first),
+    `random_share` (of all random sources, at last; NaN where shares were not noted, as the other), `code`,
+    `method_code`, `data` and `source_data` (fingerprints of what it was made from, the last of the data of its source
+    adapters), `folder`. Failed and damaged results stay out; damaged ones are named once.
 
     Args:
         output: the folder that runs were executed into.
@@ -130,7 +130,7 @@ def _row(result: Result) -> dict[str, object]:
     row |= {"source_tasks": " ".join(run.source_tasks or ()), "code": result.code_label, "data": result.data}
     row |= {key: getattr(result, key) for key in SAME}
     row |= {"seconds": result.seconds["total"], "train_seconds": result.seconds["train"]}
-    row |= {key: getattr(result.settings, key) for key in ("batch_size", "precision")}
+    row |= {key: getattr(result.settings, key) for key in ("max_steps", "batch_size", "precision")}
     row |= {"metric": result.metric, "score": result.score} | _shares(result.history)
     return row | {"validation": result.validation[result.metric]}
 

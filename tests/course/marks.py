@@ -1,8 +1,8 @@
 """`make test-course`: the whole way through nbgrader, for answers whose marks are known.
 
 Grades the reference and the untouched release of every assignment, every wrong answer of `cases.py`, and submissions
-that misbehave; prints marks, feedback and times, and fails where one is not as it should be. Names of assignments behind
-the command limit it to these.
+that misbehave; prints marks, feedback and times, and fails where one is not as it should be. Names of assignments
+behind the command limit it to these.
 """
 
 from __future__ import annotations

@@ -48,6 +48,26 @@ def test_the_page(output: Path) -> None:
     assert "nan" not in page.lower().replace("finance", "")
 
 
+def test_runs_that_their_limit_of_steps_stopped_are_counted(tmp_path: Path) -> None:
+    for seed, selected in enumerate((4, 4, 2)):  # of 4 steps
+        store(tmp_path, "toy_topic", "adapter", seed, 0.5, made_from={"selected_step": selected})
+    store(tmp_path, "toy_topic", "scalearn", 0, 0.5, made_from={"selected_step": 2})
+    scores = {"accuracy": 0.5, "loss": 1.0}
+    of_task = {"metric": "accuracy", "test": scores, "validation": scores, "sizes": {"train": 10}, "data": "data"}
+    made = dict.fromkeys(("toy_topic", "toy_pair"), of_task)
+    store(
+        tmp_path,
+        "toy_topic",
+        "adapter_m",
+        0,
+        0.5,
+        source_tasks=tuple(made),
+        made_from={"tasks": made, "steps": 8, "selected_step": 8},
+    )
+    differs = section(findings_page(tmp_path, "tiny", "smoke"), "What differs from the paper's setting")
+    assert "might have gained by more: adapter 2 of 3, adapter-m 1 of 1." in differs
+
+
 def test_without_results_there_is_no_page(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     with pytest.raises(UserError, match="make some first"):
         findings_page(tmp_path, "tiny", "smoke")
