@@ -11,6 +11,7 @@ import pytest
 from scalearn_lib.cli import main
 from scalearn_lib.errors import UserError
 from scalearn_lib.evidence import counted, findings_page
+from scalearn_lib.tasks import get_suite
 from tests.stored import store
 
 ROOT = Path(__file__).parents[2]
@@ -54,7 +55,7 @@ def test_runs_that_their_limit_of_steps_stopped_are_counted(tmp_path: Path) -> N
     store(tmp_path, "toy_topic", "scalearn", 0, 0.5, made_from={"selected_step": 2})
     scores = {"accuracy": 0.5, "loss": 1.0}
     of_task = {"metric": "accuracy", "test": scores, "validation": scores, "sizes": {"train": 10}, "data": "data"}
-    made = dict.fromkeys(("toy_topic", "toy_pair"), of_task)
+    made = dict.fromkeys((task.name for task in get_suite("toy").tasks), of_task)
     store(
         tmp_path,
         "toy_topic",
