@@ -63,7 +63,7 @@ def test_runs_that_their_limit_of_steps_stopped_are_counted(tmp_path: Path) -> N
         0,
         0.5,
         source_tasks=tuple(made),
-        made_from={"tasks": made, "steps": 8, "selected_step": 8},
+        made_from={"tasks": made, "steps": 16, "selected_step": 16},
     )
     differs = section(findings_page(tmp_path, "tiny", "smoke"), "What differs from the paper's setting")
     assert "might have gained by more: adapter 2 of 3, adapter-m 1 of 1." in differs
