@@ -35,7 +35,8 @@ def _starts() -> list[Claim]:
         above(f"start-{BEYOND_SHOTS}-{number}", name, f"{name}_from_target", k=BEYOND_SHOTS, family=BEYOND)
         for number, name in enumerate(variants, start=1)
     ]
-    return full + few
+    lower = above(f"start-{BEYOND_SHOTS}-3", "scalearn", "scalearn_init_1", k=BEYOND_SHOTS, family=BEYOND)
+    return [*full, *few, lower]
 
 
 def _rates() -> list[Claim]:
