@@ -35,8 +35,11 @@ def _starts() -> list[Claim]:
         above(f"start-{BEYOND_SHOTS}-{number}", name, f"{name}_from_target", k=BEYOND_SHOTS, family=BEYOND)
         for number, name in enumerate(variants, start=1)
     ]
-    lower = above(f"start-{BEYOND_SHOTS}-3", "scalearn", "scalearn_init_1", k=BEYOND_SHOTS, family=BEYOND)
-    return [*full, *few, lower]
+    heights = [
+        above(f"start-{BEYOND_SHOTS}-{number}", *pair, k=BEYOND_SHOTS, family=BEYOND)
+        for number, pair in enumerate((("scalearn", "scalearn_init_1"), ("scalearn_init_4", "scalearn")), start=3)
+    ]
+    return [*full, *few, *heights]
 
 
 def _rates() -> list[Claim]:
