@@ -46,6 +46,13 @@ def test_omega_starts_at_the_target(method: str, output: Path) -> None:
     assert transfer_parameters(model) == transfer_parameters(prepared(learner.config, output)[0])
 
 
+def test_omega_starts_twice_as_high(output: Path) -> None:
+    model, learner = prepared("scalearn_init_4", output)
+    omega = scaling_coefficients(model, learner.name)
+    assert abs(omega - 4 / SOURCES).max() < 0.01 and omega.sizes["source"] == SOURCES
+    assert transfer_parameters(model) == LAYERS * SOURCES * WIDTH
+
+
 def test_without_its_own_source_there_is_no_such_start(output: Path) -> None:
     run = replace(RUN, method="scalearn_from_target", source_tasks=("toy_pair", "toy_score"))
     with pytest.raises(UserError, match="'toy_topic' is not among the sources .toy_pair, toy_score.; add it, or use"):
