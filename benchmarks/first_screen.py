@@ -22,28 +22,36 @@ BEGIN, END = "<!-- reference study, {} -->\n", "<!-- end -->\n"
 METHODS = ("adapter", "adapter_fusion", "scalearn", "scalearn_uniform_pp")
 MAIN = ("full-", "few-")
 """Names of the claims that README shows start so; what else is decided is shown too."""
+BEYOND_SHOWN = ("start-32-4",)
+"""The claims beyond the paper that README tells, if they are decided."""
 SETTING = {"encoder": "minilm", "budget": "converged"}
 
 
 def verdicts_page() -> str:
     """Return the part of README that the reference study decides, as Markdown: the main claims, and what is decided."""
-    reference, rows, notes = reference_dir(), [], []
+    reference, rows, notes, told = reference_dir(), [], [], []
     for suite in ("offline", "glue"):
         results = suite_results(reference, suite, **SETTING, overrides="{}")
         if results.empty:
             notes.append(f"On `{suite}` nothing has been run yet.")
             continue
         verdicts = claims(reference, suite, *SETTING.values(), source_tasks_compared(results))
+        beyond = verdicts[verdicts["name"].isin(BEYOND_SHOWN) & verdicts["verdict"].isin([HOLDS, FAILS])]
         verdicts = verdicts[verdicts["family"] == PAPER]
         notes.append(f"On `{suite}`, of the paper's {len(verdicts)} claims {counted(verdicts['verdict'])}.")
         main = verdicts["name"].str.startswith(MAIN) & (verdicts["verdict"] != NOT_RUN)
         for claim, row in readable(verdicts[main | verdicts["verdict"].isin([HOLDS, FAILS])]).iterrows():
             effect = f"{row['effect']} {row['on these tasks']}".strip()
             rows.append(f"| {suite} | {claim} | **{row['verdict']}** | {effect} | {row['rests on']} |")
+        for claim, row in readable(beyond).iterrows():
+            effect = f"{row['effect']} {row['on these tasks']}"
+            told.append(
+                f"Beyond the paper ([notebook 06](notebooks/06_beyond_the_paper.ipynb)): {claim}: **{row['verdict']}**, {effect}, {row['rests on']}."
+            )
     heading = ["| suite | the paper's claim | verdict | effect, 95 % interval | rests on |", "|---|---|---|---|---|"]
     table = [*heading, *rows, ""] if rows else []
     notes.append("[All of them](docs/findings.md), with what would decide them.")
-    return "\n".join([*table, " ".join(notes), ""])
+    return "\n".join([*table, " ".join(notes), "", *told, ""])
 
 
 def draw(place: Path) -> None:
