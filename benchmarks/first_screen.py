@@ -19,6 +19,7 @@ from scalearn_lib.paths import reference_dir
 ROOT = Path(__file__).resolve().parents[1]
 FIGURE = Path("outputs/reference/few_shot.png")
 BEGIN, END = "<!-- reference study, {} -->\n", "<!-- end -->\n"
+CHAPTER = Path("notebooks/06_beyond_the_paper.ipynb")
 METHODS = ("adapter", "adapter_fusion", "scalearn", "scalearn_uniform_pp")
 MAIN = ("full-", "few-")
 """Names of the claims that README shows start so; what else is decided is shown too."""
@@ -41,13 +42,8 @@ def verdicts_page() -> str:
         notes.append(f"On `{suite}`, of the paper's {len(verdicts)} claims {counted(verdicts['verdict'])}.")
         main = verdicts["name"].str.startswith(MAIN) & (verdicts["verdict"] != NOT_RUN)
         for claim, row in readable(verdicts[main | verdicts["verdict"].isin([HOLDS, FAILS])]).iterrows():
-            effect = f"{row['effect']} {row['on these tasks']}".strip()
-            rows.append(f"| {suite} | {claim} | **{row['verdict']}** | {effect} | {row['rests on']} |")
-        for claim, row in readable(beyond).iterrows():
-            effect = f"{row['effect']} {row['on these tasks']}"
-            told.append(
-                f"Beyond the paper ([notebook 06](notebooks/06_beyond_the_paper.ipynb)): {claim}: **{row['verdict']}**, {effect}, {row['rests on']}."
-            )
+            found = f"**{row['verdict']}**, {row['effect']} {row['on these tasks']}, {row['rests on']}"
+            told.append(f"Beyond the paper ([notebook 06]({CHAPTER})): {claim}: {found}.")
     heading = ["| suite | the paper's claim | verdict | effect, 95 % interval | rests on |", "|---|---|---|---|---|"]
     table = [*heading, *rows, ""] if rows else []
     notes.append("[All of them](docs/findings.md), with what would decide them.")
