@@ -42,6 +42,7 @@ def verdicts_page() -> str:
         notes.append(f"On `{suite}`, of the paper's {len(verdicts)} claims {counted(verdicts['verdict'])}.")
         main = verdicts["name"].str.startswith(MAIN) & (verdicts["verdict"] != NOT_RUN)
         for claim, row in readable(verdicts[main | verdicts["verdict"].isin([HOLDS, FAILS])]).iterrows():
+        for claim, row in readable(beyond).iterrows():
             found = f"**{row['verdict']}**, {row['effect']} {row['on these tasks']}, {row['rests on']}"
             told.append(f"Beyond the paper ([notebook 06]({CHAPTER})): {claim}: {found}.")
     heading = ["| suite | the paper's claim | verdict | effect, 95 % interval | rests on |", "|---|---|---|---|---|"]
