@@ -42,6 +42,8 @@ def verdicts_page() -> str:
         notes.append(f"On `{suite}`, of the paper's {len(verdicts)} claims {counted(verdicts['verdict'])}.")
         main = verdicts["name"].str.startswith(MAIN) & (verdicts["verdict"] != NOT_RUN)
         for claim, row in readable(verdicts[main | verdicts["verdict"].isin([HOLDS, FAILS])]).iterrows():
+            effect = f"{row['effect']} {row['on these tasks']}".strip()
+            rows.append(f"| {suite} | {claim} | **{row['verdict']}** | {effect} | {row['rests on']} |")
         for claim, row in readable(beyond).iterrows():
             found = f"**{row['verdict']}**, {row['effect']} {row['on these tasks']}, {row['rests on']}"
             told.append(f"Beyond the paper ([notebook 06]({CHAPTER})): {claim}: {found}.")
