@@ -54,7 +54,8 @@ def effects(verdicts: pd.DataFrame, title: str) -> Figure:
     """
     shown = verdicts.dropna(subset="effect").reset_index(drop=True)
     figure, axes = plt.subplots(figsize=(8, 0.42 * len(shown) + 1.4))
-    colors = dict(zip((HOLDS, FAILS, UNDECIDED), sns.color_palette("colorblind", 3), strict=True))
+    holds, fails = sns.color_palette("colorblind", 2)
+    colors = {HOLDS: holds, FAILS: fails, UNDECIDED: "0.5"}
     axes.axvline(0, color="black", lw=1)
     for verdict, rows in shown.groupby("verdict", sort=False):
         ends = [rows["effect"] - rows["low"], rows["high"] - rows["effect"]]
