@@ -56,7 +56,12 @@ def source_tasks_compared(results: pd.DataFrame) -> str:
 
     All of the suite ("") where some results have them, otherwise those that most results have.
     """
-    counts = results.loc[_two_stage(results), "source_tasks"].value_counts()
+    return _compared(results.loc[_two_stage(results), "source_tasks"])
+
+
+def _compared(values: pd.Series) -> str:
+    """The plain one ("") where some have it, otherwise the one that most have."""
+    counts = values.value_counts()
     return "" if counts.empty or "" in counts else str(counts.idxmax())
 
 
@@ -67,8 +72,7 @@ def with_source_tasks(results: pd.DataFrame, source_tasks: str) -> pd.DataFrame:
     """
     two_stage = _two_stage(results)
     fits = (results["source_tasks"] == source_tasks) | (~two_stage & (results["source_tasks"] == ""))
-    counts = results.loc[fits & two_stage, "adapters"].value_counts()
-    adapters = "" if counts.empty or "" in counts else str(counts.idxmax())
+    adapters = _compared(results.loc[fits & two_stage, "adapters"])
     return results[fits & (~two_stage | (results["adapters"] == adapters))].copy()
 
 
