@@ -10,7 +10,7 @@ from ..errors import UserError
 from ..methods import get_method
 from ..tasks import get_suite
 from .paper import published, same_encoder
-from .results import load_results
+from .results import load_results, stopped_early
 from .tables import source_tasks_compared, suite_results, with_source_tasks
 from .verdicts.claim import BEYOND, PAPER, QUESTIONS
 from .verdicts.decided import claims
@@ -111,7 +111,7 @@ def _differences(suite: str, encoder: str, budget: str, results: pd.DataFrame) -
     joint = results["method"].map(lambda name: get_method(name).joint).astype(bool)
     runs = results.assign(task=results["task"].mask(joint, "all"))  # a joint run is a result of each task
     runs = runs.drop_duplicates(["method", "source_tasks", "adapters", "task", "k", "seed"])
-    limited = runs[(runs["steps"] == runs["max_steps"]) & (runs["selected_step"] == runs["steps"])]
+    limited = runs[stopped_early(runs)]
     if len(limited):
         every = runs["method"].value_counts()
         each = limited["method"].value_counts(sort=False)

@@ -89,6 +89,11 @@ def tidy(results: Iterable[Result]) -> pd.DataFrame:
     return titled(pd.DataFrame([_row(result) for result in results], columns=COLUMNS[:-1]))
 
 
+def stopped_early(results: pd.DataFrame) -> pd.Series:
+    """Whether each result's best state is that of the last step that it was allowed, so that more might have gained."""
+    return (results["steps"] == results["max_steps"]) & (results["selected_step"] == results["steps"])
+
+
 def titled(frame: pd.DataFrame) -> pd.DataFrame:
     """Return a frame for tables and figures: `method` as titles; it and `task` as categories ordered by appearance."""
     titles = frame["method"].map(lambda name: get_method(name).title)

@@ -13,10 +13,22 @@ from ...probing.store import load_pairs
 from ..equal_budgets import RATES, at_chosen_rates
 from ..tables import suite_results, versions, with_source_tasks
 from .beyond import SAMPLES, beyond_samples
-from .claim import Claim
+from .claim import Claim, title_of
 from .claim_list import claims_about
-from .rules import FAILS, HOLDS, NOT_RUN, UNDECIDED, Weighed, above, below_chance, decide, never_below, within
-from .samples import Samples, samples_of, trained_parameters
+from .rules import (
+    FAILS,
+    HOLDS,
+    NOT_RUN,
+    UNDECIDED,
+    Weighed,
+    above,
+    below_chance,
+    decide,
+    never_below,
+    within,
+    without_more_steps,
+)
+from .samples import Samples, cut_short, samples_of, trained_parameters
 from .scaling import gains, sums_to_one
 from .statistics import MOST_SEEDS, Effect, effect_of, over_units, share_interval, shuffled_shares
 
@@ -90,7 +102,8 @@ def claims(output: Path, suite: str, encoder: str, budget: str, source_tasks: st
         tested = [number for number, case in enumerate(found) if case.verdict.family == family and case.test]
         for number, decision in zip(tested, decide([found[number].test for number in tested]), strict=True):
             unit = "targets" if rows[number].seeds == "" else "seeds"
-            needed = "" if decision.verdict != UNDECIDED else f"{decision.needed or f'more than {MOST_SEEDS}'} {unit}"
+            lacking = found[number].test.lacks or f"{decision.needed or f'more than {MOST_SEEDS}'} {unit}"
+            needed = lacking if decision.verdict == UNDECIDED else ""
             note = "; ".join(text for text in (decision.why, *found[number].notes) if text)
             decided = {"verdict": decision.verdict, "p": decision.p, "needed": needed, "note": note}
             rows[number] = replace(rows[number], **decided)
@@ -114,7 +127,7 @@ def _case(claim: Claim, results: pd.DataFrame, pairs: pd.DataFrame, pruned: pd.D
     if claim.about == "heads":
         return _of_parameters(claim, results)
     samples = samples_of(results, claim.method, claim.other, paired=claim.k is not None)
-    return _of_runs(claim, samples, mixed(results["version"]))
+    return _of_runs(claim, samples, mixed(results["version"]), cut_short(results, claim.method, claim.other))
 
 
 def _verdict(claim: Claim, effect: Effect | None = None, /, **more: object) -> Verdict:
@@ -124,8 +137,8 @@ def _verdict(claim: Claim, effect: Effect | None = None, /, **more: object) -> V
     return Verdict(claim.name, claim.family, claim.title, **shown | more)
 
 
-def _of_runs(claim: Claim, samples: Samples, notes: list[str]) -> _Case:
-    """A claim about runs of two methods."""
+def _of_runs(claim: Claim, samples: Samples, notes: list[str], stopped: str = "") -> _Case:
+    """A claim about runs of two methods, of which one may have been stopped too early."""
     if samples.missing:
         return _Case(_verdict(claim, note=samples.missing))
     seeds = samples.seeds()
@@ -143,6 +156,10 @@ def _of_runs(claim: Claim, samples: Samples, notes: list[str]) -> _Case:
         effect, notes = effects[worst], [told, *notes]
     else:
         test = {"above": above, "within": within}[claim.kind](effect, claim.bound, now)
+    if stopped:
+        either = claim.kind == "within"
+        test = without_more_steps(test, either or stopped == claim.method, either or stopped == claim.other)
+        notes = [f"{title_of(stopped)} was stopped too early", *notes]
     if effect.error == 0:
         notes = ["scores do not vary with the seed", *notes]
     return _Case(_verdict(claim, effect, **count), test, notes)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -21,12 +21,14 @@ class Weighed:
         p_holds, p_fails: p-values of the hypotheses that the claim is false, and that it is true.
         shown: what is seen where it holds, or where it fails; a few words, or "".
         needed: estimates from the level that remains how many seeds (or units) would decide.
+        lacks: what would decide instead of seeds, in words; or "".
     """
 
     p_holds: float
     p_fails: float
     shown: tuple[str, str]
     needed: Callable[[float], int | None]
+    lacks: str = ""
 
 
 @dataclass(frozen=True)
@@ -95,6 +97,15 @@ def below_chance(p_below: float, p_above: float, share: float, chance: float) ->
     return Weighed(
         p_below, p_above, ("", "more often than by chance"), lambda level: units_needed(share, chance, level)
     )
+
+
+def without_more_steps(test: Weighed, method: bool, other: bool) -> Weighed:
+    """Take from a test what more steps might undo, where the one method or the other was stopped too early.
+
+    Its scores are lower bounds, so nothing is shown by the other's being higher. It still counts in its family.
+    """
+    p_holds, p_fails = (1.0 if other else test.p_holds), (1.0 if method else test.p_fails)
+    return replace(test, p_holds=p_holds, p_fails=p_fails, lacks="more steps")
 
 
 def decide(tests: Sequence[Weighed]) -> list[Decision]:

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from ...methods import get_method
+from ..results import stopped_early
 from .statistics import Sample
 
 
@@ -46,6 +47,12 @@ def samples_of(results: pd.DataFrame, method: str, other: str, paired: bool) -> 
         return Samples({}, missing=f"no results of {' and '.join(lacking)}")
     samples = samples_between(first, second, "results", paired)
     return replace(samples, joint=get_method(other).joint)
+
+
+def cut_short(results: pd.DataFrame, method: str, other: str) -> str:
+    """Return which of two methods was stopped too early in most of its runs; "" if neither, or if both were."""
+    early = [name for name in (method, other) if stopped_early(results[results["method"] == name]).mean() > 0.5]
+    return early[0] if len(early) == 1 else ""
 
 
 def samples_between(first: pd.DataFrame, second: pd.DataFrame, what: str, paired: bool = False) -> Samples:

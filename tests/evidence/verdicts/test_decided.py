@@ -84,6 +84,22 @@ def test_the_four_words(tmp_path: Path) -> None:
     assert frame.loc["joint-1", "note"] == "no results of full-m"
 
 
+def test_what_was_stopped_too_early_is_no_loser(tmp_path: Path) -> None:
+    finished = {"steps": 4, "selected_step": 2}
+    for seed, task in product(range(4), TASKS):
+        store(tmp_path, task, "scalearn", seed, 0.7 + 0.004 * seed, made_from=finished)
+        store(tmp_path, task, "adapter", seed, 0.6 + 0.004 * seed)  # best at the fourth step of four
+        store(tmp_path, task, "adapter_fusion", seed, 0.8 + 0.004 * seed)
+        store(tmp_path, task, "scalearn_pp", seed, 0.7 + 0.0001 * seed)
+        store(tmp_path, task, "scalearn_mean", seed, 0.6 + 0.004 * seed, made_from=finished)
+    frame = verdicts(tmp_path)
+    words = ["full-1", "full-2", "variant-1", "each-1", "each-2", "free-1"]
+    told = ["undecided", "does not hold", "undecided", "undecided", "does not hold", "holds"]
+    assert list(frame.loc[words, "verdict"]) == told
+    assert frame.loc["full-1", "low"] > 0 and frame.loc["full-1", "needed"] == "more steps"
+    assert frame.loc["full-1", "note"] == "the single adapter was stopped too early"
+
+
 def test_one_seed_is_not_run_and_tasks_with_one_are_named(tmp_path: Path) -> None:
     for method in ("adapter", "scalearn"):
         store(tmp_path, "toy_topic", method, 0, 0.5)
