@@ -11,8 +11,7 @@ from pathlib import Path
 
 from scalearn_lib.evidence import claims, figures, source_tasks_compared, suite_results, titled
 from scalearn_lib.evidence.tables import with_source_tasks
-from scalearn_lib.evidence.verdicts.claim import PAPER
-from scalearn_lib.evidence.verdicts.rules import FAILS, HOLDS, NOT_RUN
+from scalearn_lib.evidence.verdicts.claim import FAILS, HOLDS, NOT_RUN, PAPER
 from scalearn_lib.evidence.verdicts.telling import counted, readable
 from scalearn_lib.paths import reference_dir
 

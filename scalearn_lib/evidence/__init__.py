@@ -9,7 +9,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "tables": ["commands", "comparison", "scores", "source_tasks_compared", "suite_results", "table"],
         "verdicts.decided": ["claims"],
         "findings": ["findings_page"],
-        "verdicts.telling": ["counted", "lines", "not_run", "readable"],
+        "verdicts.telling": ["against_predictions", "counted", "lines", "not_run", "readable"],
         "paper": ["published"],
         "coefficients": ["save_omega"],
         "equal_budgets": ["equal_budget_runs", "equal_budget_scores"],

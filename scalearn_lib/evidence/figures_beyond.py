@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from .figures import MARKERS, headed, method_colors
 from .prediction import shots
-from .verdicts.rules import FAILS, HOLDS, UNDECIDED
+from .verdicts.claim import FAILS, HOLDS, UNDECIDED
 
 
 def gain_against_quality(cases: pd.DataFrame, title: str) -> Figure:

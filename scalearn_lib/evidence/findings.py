@@ -12,10 +12,9 @@ from ..tasks import get_suite
 from .paper import published, same_encoder
 from .results import load_results, stopped_early
 from .tables import source_tasks_compared, suite_results, with_source_tasks
-from .verdicts.claim import BEYOND, PAPER, QUESTIONS
+from .verdicts.claim import BEYOND, FAILS, HOLDS, NOT_RUN, PAPER, QUESTIONS, UNDECIDED
 from .verdicts.decided import claims
-from .verdicts.rules import FAILS, HOLDS, NOT_RUN, UNDECIDED
-from .verdicts.telling import counted, not_run, readable
+from .verdicts.telling import against_predictions, counted, not_run, readable
 
 COLUMNS = ["effect", "on these tasks", "on tasks like these", "rests on"]
 
@@ -69,7 +68,9 @@ def findings_page(output: Path, encoder: str, budget: str) -> str:
     page += ["", "## Questions of its reviewers", ""]
     page += _table(asked[asked["verdict"] != NOT_RUN], ["verdict", *COLUMNS, "would decide", "note"])
     page += ["", "## Beyond the paper", ""]
-    page += _table(beyond[beyond["verdict"] != NOT_RUN], ["verdict", *COLUMNS, "would decide", "note"])
+    ran = beyond[beyond["verdict"] != NOT_RUN]
+    page += [f"{len(ran)} of {len(beyond)} claims were run; {against_predictions(ran)}.", ""]
+    page += _table(ran, ["verdict", "predicted", *COLUMNS, "would decide", "note"])
     page += ["", "## What differs from the paper's setting", ""]
     for suite, results in settings.items():
         page += [f"- `{suite}`: {difference}" for difference in _differences(suite, encoder, budget, results)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 
-from .claim import BEYOND, Claim, above, title_of
+from .claim import BEYOND, FAILS, HOLDS, OPEN, Claim, above, title_of
 
 BEYOND_SHOTS = 32
 """Shots of the few-shot half of what goes beyond the paper."""
@@ -52,6 +52,7 @@ def _rates() -> list[Claim]:
             title=f"{'' if k is None else f'k = {k}: '}{title_of(name)} gains by a learning rate of its own for ω",
             about="own rate",
             family=BEYOND,
+            predicted=FAILS,
         )
         for k in (None, BEYOND_SHOTS)
         for number, name in enumerate(("scalearn", "scalearn_uniform_pp"), start=1)
@@ -60,7 +61,7 @@ def _rates() -> list[Claim]:
 
 def _finer() -> list[Claim]:
     return [
-        above(f"finer-{k or 'full'}-{number}", finer, coarser, k=k, family=BEYOND)
+        above(f"finer-{k or 'full'}-{number}", finer, coarser, k=k, family=BEYOND, predicted=FAILS if k else HOLDS)
         for k in (None, BEYOND_SHOTS)
         for number, (coarser, finer) in enumerate(itertools.pairwise(CONTINUUM), start=1)
     ]
@@ -80,6 +81,7 @@ def _random_sources() -> list[Claim]:
             "random sources",
             BEYOND,
             count,
+            OPEN if name != "scalearn" else HOLDS if count <= 16 else FAILS,
         )
         for count in RANDOM_SOURCES
         for number, name in enumerate(("scalearn", "adapter_fusion", "lorahub"), start=1)
@@ -119,6 +121,7 @@ def _fewer_sources() -> list[Claim]:
             about,
             BEYOND,
             count,
+            HOLDS if about == "repaired" or count == max(KEPT) else OPEN,
         )
         for k in (None, BEYOND_SHOTS)
         for about in ("kept", "repaired")
@@ -138,6 +141,7 @@ def _collapse() -> list[Claim]:
             k,
             "entropy",
             BEYOND,
+            predicted=HOLDS if name == "scalearn" else FAILS,
         )
         for k in (None, BEYOND_SHOTS)
         for number, name in enumerate(("scalearn", "scalearn_softmax", "adapter_fusion"), start=1)

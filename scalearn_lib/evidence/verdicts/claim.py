@@ -13,6 +13,11 @@ FULL_GAIN, FEW_GAIN = 0.5, 1.0
 PAPER, QUESTIONS, BEYOND = "the paper's claims", "its reviewers' questions", "beyond the paper"
 """Families, within which verdicts are corrected for their number."""
 
+HOLDS, FAILS, UNDECIDED, NOT_RUN = "holds", "does not hold", "undecided", "not run"
+VERDICTS = (HOLDS, FAILS, UNDECIDED, NOT_RUN)
+OPEN = "open"
+"""What is predicted of a claim where nothing was."""
+
 HALVES = ("ignored", "entropy")
 """What a share is compared with a half for; whichever side is shown decides."""
 
@@ -33,6 +38,7 @@ class Claim:
             beyond the paper "own rate", "random sources", "ignored", "kept", "repaired", "entropy" (see `beyond.py`).
         family: `PAPER`, `QUESTIONS` or `BEYOND`.
         number: of random sources, or of sources that are kept.
+        predicted: the verdict that was expected before the runs, `HOLDS`, `FAILS` or `OPEN`.
     """
 
     name: str
@@ -45,6 +51,7 @@ class Claim:
     about: str = "runs"
     family: str = PAPER
     number: int = 0
+    predicted: str = HOLDS
 
     @property
     def rule(self) -> str:

@@ -13,21 +13,9 @@ from ...probing.store import load_pairs
 from ..equal_budgets import RATES, at_chosen_rates
 from ..tables import suite_results, versions, with_source_tasks
 from .beyond import SAMPLES, beyond_samples
-from .claim import Claim, title_of
+from .claim import FAILS, HOLDS, NOT_RUN, UNDECIDED, Claim, title_of
 from .claim_list import claims_about
-from .rules import (
-    FAILS,
-    HOLDS,
-    NOT_RUN,
-    UNDECIDED,
-    Weighed,
-    above,
-    below_chance,
-    decide,
-    never_below,
-    within,
-    without_more_steps,
-)
+from .rules import Weighed, above, below_chance, decide, never_below, within, without_more_steps
 from .samples import Samples, cut_short, samples_of, trained_parameters
 from .scaling import gains, sums_to_one
 from .statistics import MOST_SEEDS, Effect, effect_of, over_units, share_interval, shuffled_shares
@@ -40,6 +28,7 @@ class Verdict:
     Args:
         name, family, claim: the claim's, see `Claim`.
         verdict: "holds", "does not hold", "undecided" or "not run".
+        predicted: the verdict that was expected, or "open".
         effect, low, high: the estimate and its 95 % interval over seeds, on these tasks; of the claims about probes
             over targets. Intervals are not corrected for the number of claims, verdicts are.
         wide_low, wide_high: 95 % interval over tasks and seeds, on tasks like these.
@@ -56,6 +45,7 @@ class Verdict:
     family: str
     claim: str
     verdict: str = NOT_RUN
+    predicted: str = HOLDS
     effect: float = np.nan
     low: float = np.nan
     high: float = np.nan
@@ -134,7 +124,7 @@ def _verdict(claim: Claim, effect: Effect | None = None, /, **more: object) -> V
     shown = {} if effect is None else {"effect": effect.value, "unit": "points"}
     names = ("low", "high", "wide_low", "wide_high", "improvement")
     shown |= {} if effect is None else {name: getattr(effect, name) for name in names}
-    return Verdict(claim.name, claim.family, claim.title, **shown | more)
+    return Verdict(claim.name, claim.family, claim.title, predicted=claim.predicted, **shown | more)
 
 
 def _of_runs(claim: Claim, samples: Samples, notes: list[str], stopped: str = "") -> _Case:

@@ -7,10 +7,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from .claim import FAILS, HOLDS, UNDECIDED
 from .statistics import ALPHA, Effect, Sample, effect_of, holm, number_needed, units_needed
-
-HOLDS, FAILS, UNDECIDED, NOT_RUN = "holds", "does not hold", "undecided", "not run"
-VERDICTS = (HOLDS, FAILS, UNDECIDED, NOT_RUN)
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from .rules import NOT_RUN, VERDICTS
+from .claim import FAILS, HOLDS, NOT_RUN, OPEN, VERDICTS
 
 
 def interval(low: float, high: float) -> str:
@@ -42,6 +42,7 @@ def readable(verdicts: pd.DataFrame) -> pd.DataFrame:
         {
             "claim": rows["claim"],
             "verdict": rows["verdict"],
+            "predicted": rows["predicted"],
             "effect": [effect(row) for _, row in rows.iterrows()],
             "on these tasks": [interval(*ends) for ends in zip(rows["low"], rows["high"], strict=True)],
             "on tasks like these": [interval(*ends) for ends in zip(rows["wide_low"], rows["wide_high"], strict=True)],
@@ -80,6 +81,15 @@ def counted(verdicts: Sequence[str] | pd.Series) -> str:
     words += (("was not run", "were not run"),)
     counts = [list(verdicts).count(verdict) for verdict in VERDICTS]
     return ", ".join(f"{n} {one if n == 1 else many}" for n, (one, many) in zip(counts, words, strict=True))
+
+
+def against_predictions(verdicts: pd.DataFrame) -> str:
+    """Return how many of the decided claims came out as predicted, such as "of 5 decided, 3 came out as predicted"."""
+    decided = verdicts[verdicts["verdict"].isin([HOLDS, FAILS])]
+    foreseen = decided[decided["predicted"] != OPEN]
+    right = int((foreseen["verdict"] == foreseen["predicted"]).sum())
+    without = f", {len(decided) - len(foreseen)} had no prediction" * (len(foreseen) < len(decided))
+    return f"of {len(decided)} decided, {right} came out as predicted, {len(foreseen) - right} did not{without}"
 
 
 def _figures(row: pd.Series) -> str:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from benchmarks.verdicts import coverage, family, joint_coverage, probes, rates, summary
-from scalearn_lib.evidence.verdicts.rules import FAILS, HOLDS
+from scalearn_lib.evidence.verdicts.claim import FAILS, HOLDS
 
 ROOT = Path(__file__).parents[3]
 
