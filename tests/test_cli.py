@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from scalearn_lib.cli import main
+from tests.stored import store
 
 SMALL = ["--encoder", "tiny", "--budget", "smoke"]
 
@@ -70,6 +71,14 @@ def test_ctrl_c_is_quiet(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capture
     assert "goes on from there" in capsys.readouterr().err
 
 
+def test_claims_say_where_results_are(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    store(tmp_path, "toy_topic", "adapter", 0, 0.5, budget="quick")
+    assert main(["claims", "toy", "--encoder", "tiny", "--output", str(tmp_path)]) == 0
+    assert "No results in the budget converged, but 1 in quick: name one with --budget." in capsys.readouterr().out
+    assert main(["claims", "toy", "--encoder", "tiny", "--budget", "quick", "--output", str(tmp_path)]) == 0
+    assert "--budget" not in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     "command",
     [
@@ -88,6 +97,7 @@ def test_what_trains_nothing_imports_nothing_heavy(command: str, tmp_path: Path)
     code = f"""
 import sys
 from scalearn_lib.cli import main
+from tests.stored import store
 try:
     main({command.split()!r})
 except SystemExit:

@@ -25,7 +25,7 @@ from scalearn_lib.paths import output_dir
 ROOT = Path(__file__).resolve().parents[2]
 KEPT = ROOT / "outputs" / "reference" / "notebooks"
 WIDGET = "application/vnd.jupyter.widget-view+json"
-COLOURS = 128  # of a figure: lines and their shades; a third of the bytes
+COLOURS = 256  # of a figure: lines and their shades; a third of the bytes
 # A progress bar of tqdm: "  3/8 [00:01<00:02, 2.1it/s]".
 _BAR = re.compile(r"^.*\d+/\d+ \[\d+:\d\d.*\].*$\n?|\r.*$", re.MULTILINE)
 

@@ -53,8 +53,17 @@ MAIN = ("adapter", "adapter_fusion", "scalearn", "scalearn_uniform", "scalearn_p
 def method_colors() -> dict[str, tuple[float, float, float]]:
     """One colour per method's title, the same in every figure; the main ones have those told apart best."""
     names = [*MAIN, *(name for name in METHODS if name not in MAIN)]
-    palette = [color for name in ("colorblind", "dark", "pastel", "muted") for color in sns.color_palette(name, 10)]
+    palettes = (sns.color_palette(name, 10) for name in ("colorblind", "dark", "pastel", "muted", "bright"))
+    palette = list(dict.fromkeys(color for colors in palettes for color in colors))  # some colours are in several
     return {METHODS[name].title: color for name, color in zip(names, palette[: len(names)], strict=True)}
+
+
+def with_curves(results: pd.DataFrame) -> pd.DataFrame:
+    """Return few-shot results that make a curve: several seeds at several k, on tasks that several methods have."""
+    rows = results[results["k"].notna()]
+    rows = rows[rows.groupby(["task", "method", "k"])["seed"].transform("nunique") > 1]  # one seed has no band
+    rows = rows[rows.groupby(["task", "method"])["k"].transform("nunique") > 1]
+    return rows[rows.groupby("task")["method"].transform("nunique") > 1]
 
 
 def source_scores(scores: pd.DataFrame, title: str) -> Figure:
@@ -66,7 +75,7 @@ def source_scores(scores: pd.DataFrame, title: str) -> Figure:
     figure, axes = plt.subplots(figsize=(9, 4))
     sns.barplot(scores, x="task", y="score", hue="predictor", errorbar="sd", ax=axes)
     axes.set(title=title, xlabel="", ylabel="test score (the task's metric)", ylim=(min(0, scores["score"].min()), 1))
-    axes.legend(title="", loc="upper right")
+    axes.legend(title="", loc="center left", bbox_to_anchor=(1, 0.5))
     axes.tick_params(axis="x", rotation=20)
     return figure
 
@@ -109,18 +118,26 @@ def scaling_curve(probes: pd.DataFrame, metric: str, title: str) -> Figure:
     return figure
 
 
-def pair_heatmap(probes: pd.DataFrame, first: str, second: str, metric: str, title: str) -> Figure:
-    """Score for each pair of coefficients on two source adapters; the best pair is framed.
+def pair_heatmap(
+    probes: pd.DataFrame,
+    first: str,
+    second: str,
+    metric: str,
+    title: str,
+    framed: tuple[float, float] | None = None,
+) -> Figure:
+    """Score for each pair of coefficients on two source adapters.
 
     Args:
         probes: columns `first`, `second` and `score`, one row per seed.
+        framed: the pair that is looked at; unless given, that with the highest mean score.
     """
     grid = probes.pivot_table(index=second, columns=first, values="score", aggfunc="mean").sort_index(ascending=False)
     figure, axes = plt.subplots(figsize=(7.5, 6))
     label = {"label": f"test {METRICS.get(metric, metric)}"}
     sns.heatmap(grid * 100, annot=True, fmt=".1f", cmap="viridis", cbar_kws=label, linewidths=0.5, ax=axes)
-    best = probes.groupby([first, second])["score"].mean().idxmax()  # of equally good ones the first, as in titles
-    row, column = grid.index.get_loc(best[1]), grid.columns.get_loc(best[0])
+    framed = framed or probes.groupby([first, second])["score"].mean().idxmax()
+    row, column = grid.index.get_loc(framed[1]), grid.columns.get_loc(framed[0])
     axes.add_patch(Rectangle((column, row), 1, 1, fill=False, edgecolor="white", lw=4))
     axes.add_patch(Rectangle((column, row), 1, 1, fill=False, edgecolor="black", lw=1.5, ls="--"))
     axes.set(title=title, xlabel=f"ω on {first}", ylabel=f"ω on {second}")
@@ -160,8 +177,8 @@ def parameters_against_score(scores: pd.DataFrame, title: str) -> Figure:
         axes.errorbar(point["x"], point["y"], yerr=np.nan_to_num(point["sd"]), linestyle="", ms=9, capsize=3, **style)
         if not many:
             text, where = f"{method}\n{int(point['x']):,}", (point["x"], point["y"])
-            offset = (0, 10) if number % 2 == 0 else (0, -36)  # above and below in turn: neighbours do not overlap
-            axes.annotate(text, where, offset, textcoords="offset points", ha="center", fontsize=9)
+            offset = (7, 4) if number % 2 == 0 else (7, -26)  # beside the bar, in turn: no overlap
+            axes.annotate(text, where, offset, textcoords="offset points", fontsize=9)
     if many:
         axes.legend(title="method, transfer parameters", loc="center left", bbox_to_anchor=(1, 0.5), fontsize=9)
     low, high = (points["y"] - points["sd"].fillna(0)).min(), (points["y"] + points["sd"].fillna(0)).max()

@@ -68,17 +68,13 @@ def effects(verdicts: pd.DataFrame, title: str) -> Figure:
 
 
 def score_against_parameters(scores: pd.DataFrame, title: str) -> Figure:
-    """Mean test score of each method, in the order of what it trains, a panel for each number of examples.
+    """Mean test score of each method, in their order and with their coefficients, a panel for each number of examples.
 
     Args:
-        scores: columns `examples`, `task`, `method` (titles), `trainable_parameters` (the head's too), `score`, one row
-            per run.
+        scores: columns `examples`, `task`, `method` (titles, in order), `transfer_parameters`, `score`; a row per run.
     """
-    methods = scores.groupby("task", observed=True)["method"].transform("nunique")
-    common = scores[methods == methods.max()]  # heads differ between tasks
-    sizes = [rows.groupby("method", observed=True)["trainable_parameters"].mean() for rows in (common, scores)]
-    size = sizes[0].combine_first(sizes[1]).sort_values(kind="stable")
-    names = {method: f"{method}, {count:,.0f}" for method, count in size.items()}
+    counts = scores.groupby("method", observed=True)["transfer_parameters"].max()
+    names = {method: f"{method}, {count:,.0f}" for method, count in counts.items()}
     grid = sns.catplot(
         scores.assign(trained=scores["method"].map(names).astype(str)),
         x="score",
@@ -103,8 +99,10 @@ def score_against_parameters(scores: pd.DataFrame, title: str) -> Figure:
 
 
 def varied(frame: pd.DataFrame, x: str) -> pd.DataFrame:
-    """Return the rows of those methods and tasks for which several values of the column `x` were tried."""
-    return frame[frame.groupby(["task", "method"], observed=True)[x].transform("nunique") > 1]
+    """Return what can be compared along the column `x`: several values per method and task, with the same seeds."""
+    tried = frame.groupby(["task", "method"], observed=True)[x].transform("nunique")
+    each = frame.groupby(["task", "method", "seed"], observed=True)[x].transform("nunique")
+    return frame[(tried > 1) & (each == tried)]
 
 
 def change(frame: pd.DataFrame, x: str) -> str:

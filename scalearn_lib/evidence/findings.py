@@ -104,10 +104,11 @@ def _differences(suite: str, encoder: str, budget: str, results: pd.DataFrame) -
     seeds = results.groupby(["method", "task", "k"], dropna=False)["seed"].nunique()
     paper = "" if theirs.empty else f"; the paper's {_range(pd.Series([task.seeds for task in there]))}"
     found.append(f"{_range(seeds)} seeds for a score{paper}.")
-    batch = ", ".join(str(size) for size in sorted(results["batch_size"].unique()))
+    batch = " or ".join(str(size) for size in sorted(results["batch_size"].unique()))
+    precisions = " or ".join(sorted(results["precision"].unique()))
     found.append(
-        f"budget `{budget}`: {_range(results['steps'])} steps (median {results['steps'].median():,.0f}) of {batch}; "
-        "the paper's has up to 30 epochs of 32, few-shot 1,000 steps."
+        f"budget `{budget}`, {precisions}: {_range(results['steps'])} steps (median {results['steps'].median():,.0f}) "
+        f"in batches of {batch}; the paper's has fp16, up to 30 epochs in batches of 32, few-shot at most 1,000 steps."
     )
     joint = results["method"].map(lambda name: get_method(name).joint).astype(bool)
     runs = results.assign(task=results["task"].mask(joint, "all"))  # a joint run is a result of each task

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
@@ -85,7 +86,7 @@ def claims(output: Path, suite: str, encoder: str, budget: str, source_tasks: st
     results["version"] = versions(results)
     pairs = load_pairs(output, suite, encoder, budget)
     pruned = with_source_tasks(load_pruned(output, suite, encoder, budget), source_tasks)
-    pruned = pruned[pruned["sampling"] == "resampled"]
+    pruned = pruned[pruned["sampling"] == "resampled"].assign(version=lambda rows: rows["code"])
     found = [_case(claim, results, pairs, pruned) for claim in claims_about(suite)]
     rows = [case.verdict for case in found]
     for family in {case.verdict.family for case in found}:
@@ -102,7 +103,7 @@ def claims(output: Path, suite: str, encoder: str, budget: str, source_tasks: st
 
 def _case(claim: Claim, results: pd.DataFrame, pairs: pd.DataFrame, pruned: pd.DataFrame) -> _Case:
     if claim.about in SAMPLES:
-        return _of_runs(claim, beyond_samples(claim, results, pruned), [])
+        return _of_runs(claim, beyond_samples(claim, results, pruned))
     if claim.about in ("omega", "pair", "free"):
         return _of_gains(claim, pairs)
     if claim.about == "sum":
@@ -117,7 +118,7 @@ def _case(claim: Claim, results: pd.DataFrame, pairs: pd.DataFrame, pruned: pd.D
     if claim.about == "heads":
         return _of_parameters(claim, results)
     samples = samples_of(results, claim.method, claim.other, paired=claim.k is not None)
-    return _of_runs(claim, samples, mixed(results["version"]), cut_short(results, claim.method, claim.other))
+    return _of_runs(claim, samples, cut_short(results, claim.method, claim.other))
 
 
 def _verdict(claim: Claim, effect: Effect | None = None, /, **more: object) -> Verdict:
@@ -127,13 +128,14 @@ def _verdict(claim: Claim, effect: Effect | None = None, /, **more: object) -> V
     return Verdict(claim.name, claim.family, claim.title, predicted=claim.predicted, **shown | more)
 
 
-def _of_runs(claim: Claim, samples: Samples, notes: list[str], stopped: str = "") -> _Case:
+def _of_runs(claim: Claim, samples: Samples, stopped: str = "") -> _Case:
     """A claim about runs of two methods, of which one may have been stopped too early."""
     if samples.missing:
         return _Case(_verdict(claim, note=samples.missing))
     seeds = samples.seeds()
     few, many, now = min(seeds), max(seeds), float(np.mean(seeds))
     count = {"seeds": str(few) if few == many else f"{few}-{many}", "tasks": len(samples.by_task)}
+    notes = mixed(samples.versions)
     if samples.left_out:
         notes = [f"left out, with one seed: {', '.join(samples.left_out)}", *notes]
     by_task = list(samples.by_task.values())
@@ -207,7 +209,7 @@ def made_by(pairs: pd.DataFrame) -> pd.Series:
     return pairs["code"] + (" data " + pairs["data"]).where(several, "")
 
 
-def mixed(versions: pd.Series) -> list[str]:
-    """A line with the versions that results were made from, if there are several."""
-    several = sorted(versions.unique())
-    return [f"mixes versions: {', '.join(several)}"] if len(several) > 1 else []
+def mixed(versions: Collection[str]) -> list[str]:
+    """A line with the number of versions that results were made from, if there are several."""
+    count = len(set(versions))
+    return [f"made by {count} versions of code or data"] if count > 1 else []

@@ -21,12 +21,14 @@ class Samples:
         left_out: tasks that both methods have, but not with two seeds.
         missing: why there are none; "" if there are.
         joint: whether the second arrays of all tasks come from the same runs, seed by seed.
+        versions: what the results were made by and from, as `tables.versions` has it.
     """
 
     by_task: dict[str, Sample]
     left_out: tuple[str, ...] = ()
     missing: str = ""
     joint: bool = False
+    versions: tuple[str, ...] = ()
 
     def seeds(self) -> list[int]:
         """How many seeds each method has on each task; of pairs, how many pairs."""
@@ -69,9 +71,11 @@ def samples_between(first: pd.DataFrame, second: pd.DataFrame, what: str, paired
     if paired:
         difference = (scores[0] - scores[1]).dropna()
         order = [task for task in scores[0].index.unique("task") if task in difference.index.unique("task")]
-        return _of_two_seeds({task: (difference.loc[task].to_numpy(),) for task in order})
+        return _of_two_seeds({task: (difference.loc[task].to_numpy(),) for task in order}, first, second)
     tasks = [task for task in scores[0].index.unique("task") if task in scores[1].index.unique("task")]
-    return _of_two_seeds({task: tuple(values.loc[task].to_numpy() for values in scores) for task in tasks})
+    return _of_two_seeds(
+        {task: tuple(values.loc[task].to_numpy() for values in scores) for task in tasks}, first, second
+    )
 
 
 def paired_samples(rows: pd.DataFrame, what: str) -> Samples:
@@ -79,14 +83,15 @@ def paired_samples(rows: pd.DataFrame, what: str) -> Samples:
     values = rows.dropna(subset="value").groupby(["task", "seed"], sort=False)["value"].mean()
     if values.empty:
         return Samples({}, missing=f"no {what}")
-    return _of_two_seeds({task: (values.loc[task].to_numpy(),) for task in values.index.unique("task")})
+    return _of_two_seeds({task: (values.loc[task].to_numpy(),) for task in values.index.unique("task")}, rows)
 
 
-def _of_two_seeds(by_task: dict[str, Sample]) -> Samples:
+def _of_two_seeds(by_task: dict[str, Sample], *made_from: pd.DataFrame) -> Samples:
     enough = {task: sample for task, sample in by_task.items() if min(map(len, sample)) >= 2}
     left_out = tuple(task for task in by_task if task not in enough)
     missing = "" if enough else "needs two seeds of both methods on a task" if left_out else "no task in common"
-    return Samples(enough, left_out, missing)
+    versions = {version for rows in made_from for version in rows[rows["task"].isin(enough)].get("version", ())}
+    return Samples(enough, left_out, missing, versions=tuple(versions))
 
 
 def trained_parameters(results: pd.DataFrame, method: str, other: str) -> pd.Series:

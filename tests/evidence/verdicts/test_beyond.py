@@ -39,9 +39,18 @@ def test_random_sources_are_compared_with_the_same_seeds_without(tmp_path: Path)
         store(tmp_path, TASK, "scalearn", seed, with_some, k=32, overrides={"random_sources": 16})
     store(tmp_path, TASK, "scalearn", 3, 0.1, k=32, overrides={"random_sources": 16})  # nothing to compare it with
     row = verdict(tmp_path, "random-16-1")
+    assert row["note"] == ""
     assert row["effect"] == pytest.approx(-5 / 3) and row["seeds"] == "3"
     assert verdict(tmp_path, "random-4-1")["verdict"] == "not run"
     assert verdict(tmp_path, "random-16-2")["note"] == "no runs with random sources"
+
+
+def test_a_verdict_beyond_the_paper_says_which_versions_it_mixes(tmp_path: Path) -> None:
+    for seed in range(2):
+        store(tmp_path, TASK, "scalearn", seed, 0.5 + 0.01 * seed, k=32)
+        more = {"overrides": {"random_sources": 16}, "made_from": {"code": "other"}}
+        store(tmp_path, TASK, "scalearn", seed, 0.4, k=32, **more)
+    assert verdict(tmp_path, "random-16-1")["note"] == "made by 2 versions of code or data"
 
 
 def test_a_random_source_is_ignored_where_its_share_is_below_half_of_a_trained_ones(tmp_path: Path) -> None:
