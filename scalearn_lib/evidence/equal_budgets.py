@@ -25,31 +25,31 @@ RATES = (5e-5, 3e-4, 1e-3, 6e-3)
 PATIENCE = 10
 
 
-def equal_budget_runs(runs: Sequence[Run], rates: Sequence[float] = RATES, patience: int = PATIENCE) -> list[Run]:
+def equal_budget_runs(runs: Sequence[Run]) -> list[Run]:
     """Return each run at each learning rate, with the same patience.
 
     Raises:
-        UserError: a run has overrides already, or a rate is not positive.
+        UserError: a run has overrides already.
     """
     if any(run.overrides for run in runs):
         raise UserError(
             "Runs for an equal budget must have no overrides; their learning rate and patience are set here."
         )
-    return [replace(run, overrides={"learning_rate": rate, "patience": patience}) for run in runs for rate in rates]
+    return [replace(run, overrides={"learning_rate": rate, "patience": PATIENCE}) for run in runs for rate in RATES]
 
 
-def at_chosen_rates(results: pd.DataFrame, patience: int = PATIENCE) -> pd.DataFrame:
+def at_chosen_rates(results: pd.DataFrame) -> pd.DataFrame:
     """Return the runs of `equal_budget_runs` at the rate that has the highest mean validation score over seeds.
 
     The rate is chosen for each method, sources and task; it and the number of `rates` tried are columns.
 
     Args:
-        results: as `suite_results` returns them, with one `k`.
-        patience: the patience of the runs.
+        results: as `suite_results` returns them, with one `k`; other runs among them do not count.
     """
     where = [*SETUP, "task"]
     settings = [json.loads(text) for text in results["overrides"]]
-    searched = [set(of) == {"learning_rate", "patience"} and of["patience"] == patience for of in settings]
+    equal = [{"learning_rate": rate, "patience": PATIENCE} for rate in RATES]
+    searched = [of in equal for of in settings]
     tried = results.assign(rate=[of.get("learning_rate") for of in settings]).loc[np.array(searched, dtype=bool)]
     means = tried.groupby([*where, "rate"], as_index=False)["validation"].mean()
     best = means.sort_values("validation", ascending=False).drop_duplicates(where)[[*where, "rate"]]
@@ -57,9 +57,7 @@ def at_chosen_rates(results: pd.DataFrame, patience: int = PATIENCE) -> pd.DataF
     return tried.merge(best.merge(rates, on=where), on=[*where, "rate"])
 
 
-def equal_budget_scores(
-    output: Path, suite: str, encoder: str, budget: str, patience: int = PATIENCE, k: int | None = None
-) -> pd.DataFrame:
+def equal_budget_scores(output: Path, suite: str, encoder: str, budget: str, k: int | None = None) -> pd.DataFrame:
     """Return scores under equal budgets beside those of the published settings, times 100.
 
     Columns: `method` (title), `source_tasks`, `adapters`, `task`, `published` and `equal` (means over seeds on test),
@@ -69,7 +67,7 @@ def equal_budget_scores(
     results = suite_results(output, suite, encoder=encoder, budget=budget, k=k, sampling="resampled")
     plain = results[results["overrides"] == "{}"]
     rows = []
-    chosen = at_chosen_rates(results, patience)
+    chosen = at_chosen_rates(results)
     for (*setup, task), part in chosen.groupby([*SETUP, "task"], sort=False):
         same = (plain[SETUP] == setup).all(axis="columns") & (plain["task"] == task)
         if same.any():

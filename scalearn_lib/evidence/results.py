@@ -44,10 +44,10 @@ def load_results(output: Path, **where: object) -> pd.DataFrame:
     fingerprints), `outdated` (whether a user's data or the budget's settings were others than now), `metric`, `score`
     (the primary metric on test), `validation`, `transfer_parameters`, `trainable_parameters`, `seconds`
     (`train_seconds` of them training), `device`, `threads`, `steps` (the best state's is `selected_step`, the limit
-    `max_steps`), `batch_size`, `precision`, `entropy_left` (of the sources' shares: the last entropy over the first),
-    `random_share` (of all random sources, at last; NaN where shares were not noted, as the other), `code`,
-    `method_code`, `data` and `source_data` (fingerprints of what it was made from, the last of the data of its source
-    adapters), `folder`. Failed and damaged results stay out; damaged ones are named once.
+    `max_steps`), `batch_size`, `precision`, `entropy_left` (of the sources' shares: the last entropy over the first;
+    NaN where that is 0), `random_share` (of all random sources, at last; NaN where shares were not noted, as the
+    other), `code`, `method_code`, `data` and `source_data` (fingerprints of what it was made from, the last of the data
+    of its source adapters), `folder`. Failed and damaged results stay out; damaged ones are named once.
 
     Args:
         output: the folder that runs were executed into.
@@ -145,4 +145,5 @@ def _shares(history: list[dict[str, float]]) -> dict[str, float]:
     entropies = [[value for key, value in entry.items() if key.startswith(ENTROPY)] for entry in history]
     means = [sum(values) / len(values) for values in entropies if values]
     random = [entry[RANDOM] for entry in history if RANDOM in entry]
-    return {"entropy_left": means[-1] / means[0] if means else nan, "random_share": random[-1] if random else nan}
+    left = means[-1] / means[0] if means and means[0] else nan
+    return {"entropy_left": left, "random_share": random[-1] if random else nan}

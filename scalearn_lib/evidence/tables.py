@@ -32,8 +32,8 @@ def suite_results(output: Path, suite: str, **where: object) -> pd.DataFrame:
     """
     results = load_results(output, **where)
     old = results["outdated"].astype(bool)
-    if (old & (results["suite"] == suite)).any():
-        say_once(f"{old.sum()} results of '{suite}' are left out: they were made from other data or settings.")
+    if count := (old & (results["suite"] == suite)).sum():
+        say_once(f"{count} results of '{suite}' are left out: they were made from other data or settings.")
     results = results[~old]
     homes = {(task.suite, task.name) for task in get_suite(suite).tasks}
     alone = [
@@ -114,7 +114,8 @@ def versions(results: pd.DataFrame) -> pd.Series:
         ("precision", "in", ["suite"]),
     ):
         several = results.groupby(same)[column].transform("nunique") > 1
-        version = version + (f" {title} " + results[column]).where(several, "")
+        told = several & results[column].notna()  # a run of one stage has no source data
+        version = version + (f" {title} " + results[column]).where(told, "")
     return version
 
 

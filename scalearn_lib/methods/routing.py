@@ -107,7 +107,7 @@ class Routing(LearnedState):
         return self.options["heads"]
 
     def prepare(self, model: nn.Module, tasks: Sequence[Task], sources: Mapping[str, Path]) -> None:
-        """See `Method.prepare`. The sources are merged into one adapter and taken off the model.
+        """See `Learner.prepare`. The sources are merged into one adapter and taken off the model.
 
         Raises:
             UserError: a source is missing, the sources are not alike, or the heads do not divide the hidden size.

@@ -104,7 +104,7 @@ class Compacter(SingleAdapter):
     """
 
     def prepare(self, model: nn.Module, tasks: Sequence[Task], sources: Mapping[str, Path]) -> None:
-        """See `Method.prepare`.
+        """See `Learner.prepare`.
 
         Raises:
             UserError: the Kronecker products do not fit the encoder's hidden size.

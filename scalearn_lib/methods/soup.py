@@ -16,6 +16,7 @@ import json
 import os
 import tempfile
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import ClassVar
 
@@ -26,6 +27,7 @@ from tqdm.auto import tqdm
 from transformers import DataCollatorWithPadding, PreTrainedTokenizerBase
 
 from ..errors import UserError, unknown
+from ..paths import output_dir
 from ..tasks import SUITES, Task, get_suite
 from ..tasks.encoders import load_model, load_tokenizer
 from .base import Learner, add_head
@@ -38,7 +40,7 @@ BATCH = 64
 SENTENCE_ENCODER = "sentence-transformers/all-mpnet-base-v2"
 """What the official runs embedded sentences by, at up to `SENTENCE_LENGTH` tokens; `official` needs it at hand."""
 SENTENCE_LENGTH = 384
-_embeddings: dict[tuple[str, str, str, int], Tensor] = {}  # of this process, by suite, task, encoder and sentences
+_embeddings: dict[Path, Tensor] = {}  # of this process, by the file that keeps them
 
 
 class AdapterSoup(Learner):
@@ -67,6 +69,11 @@ class AdapterSoup(Learner):
         """Sentences per task at most."""
         return self.options["sentences"]
 
+    @property
+    def _length(self) -> int | None:
+        """Tokens of a sentence that are read at most; `None`: the task's."""
+        return SENTENCE_LENGTH if self.official else None
+
     def __post_init__(self) -> None:
         if self.top_k < 1 or self.sentences < 1:
             raise UserError(
@@ -74,7 +81,7 @@ class AdapterSoup(Learner):
             )
 
     def prepare(self, model: nn.Module, tasks: Sequence[Task], sources: Mapping[str, Path]) -> None:
-        """See `Method.prepare`. The averaged adapter stays, its sources are taken off the model.
+        """See `Learner.prepare`. The averaged adapter stays, its sources are taken off the model.
 
         Raises:
             UserError: there are fewer sources than `top_k`, a source is no task of the target's suite, is missing or
@@ -102,16 +109,16 @@ class AdapterSoup(Learner):
         Args:
             model: the encoder without adapters.
             task: the target.
-            sources: folders of the source adapters; the embeddings of their tasks are kept beside them.
+            sources: folders of the source adapters.
         """
         found = source_tasks(task, list(sources))
         by = load_model(SENTENCE_ENCODER, plain=True) if self.official else model
-        means = {name: self._embedding(by, found[name], folder) for name, folder in sources.items()}
+        means = {name: self._embedding(by, found[name]) for name in sources}
         if self.official and task.suite != "humset":
             # By the number of splits of the target's data set, which was taken for the number of its rows.
             own = self._compute(by, task, 5 if task.name == "mnli" else 3)
         else:
-            own = means[task.name] if task.name in means else self._embedding(by, task, None)
+            own = means[task.name] if task.name in means else self._embedding(by, task)
         similarity = {name: max(0.0, float(own @ mean)) for name, mean in means.items()}
         ranked = sorted(sources, key=lambda name: -similarity[name])[: self.top_k]
         total = sum(similarity[name] for name in ranked)
@@ -122,24 +129,21 @@ class AdapterSoup(Learner):
             )
         return {name: similarity[name] / total for name in sources if name in ranked}
 
-    def _embedding(self, model: nn.Module, task: Task, folder: Path | None) -> Tensor:
-        """The task's mean embedding, `(hidden,)`: from memory, from the file beside `folder`, or computed now."""
-        encoder = fingerprint(model)
-        key = (task.suite, task.name, encoder, self.sentences)
-        file = folder and folder.parent / f"embedding-{task.name}-{self.sentences}-{encoder}.npy"
-        if file and file.exists():
+    def _embedding(self, model: nn.Module, task: Task) -> Tensor:
+        """The task's mean embedding, `(hidden,)`: from its file, from memory, or computed now."""
+        file = embedding_file(model, task, self.sentences, self._length)
+        if file.exists():
             return read_embedding(file, model.config.hidden_size)
-        if key not in _embeddings:
-            _embeddings[key] = self._compute(model, task, self.sentences)
-        if file:
-            write_embedding(file, _embeddings[key])
-        return _embeddings[key]
+        if file not in _embeddings:
+            _embeddings[file] = self._compute(model, task, self.sentences)
+        with suppress(OSError):  # where nothing can be written, the next process computes it again
+            write_embedding(file, _embeddings[file])
+        return _embeddings[file]
 
     def _compute(self, model: nn.Module, task: Task, sentences: int) -> Tensor:
         """The mean embedding of at most so many sentences, `(hidden,)`."""
-        length = SENTENCE_LENGTH if self.official else None
         tokenizer = load_tokenizer(model.name_or_path)
-        return mean_embedding(model, tokenizer, task, draw_sentences(task, sentences), length)
+        return mean_embedding(model, tokenizer, task, draw_sentences(task, sentences), self._length)
 
     def as_adapter(self, model: nn.Module, task: Task) -> str:
         return self.name
@@ -221,6 +225,20 @@ def fingerprint(model: nn.Module) -> str:
     return hashlib.sha256(rows.numpy().tobytes()).hexdigest()[:8]
 
 
+def embedding_file(model: nn.Module, task: Task, sentences: int, length: int | None = None) -> Path:
+    """Return where a task's mean embedding is kept, below the output folder: the name tells all that it follows from.
+
+    Args:
+        model: the encoder.
+        task: what is embedded.
+        sentences: how many at most.
+        length: as in `mean_embedding`.
+    """
+    encoder = (str(Path(model.name_or_path).resolve()), fingerprint(model))
+    of = hashlib.sha256(repr((task.suite, task.name, task.content, sentences, length, encoder)).encode())
+    return output_dir() / "embeddings" / f"embedding-{task.name}-{sentences}-{of.hexdigest()[:12]}.npy"
+
+
 def read_embedding(file: Path, hidden: int) -> Tensor:
     """Read what `write_embedding` wrote.
 
@@ -238,6 +256,7 @@ def read_embedding(file: Path, hidden: int) -> Tensor:
 
 def write_embedding(file: Path, values: Tensor) -> None:
     """Write an embedding, which appears complete or not at all."""
+    file.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.NamedTemporaryFile(dir=file.parent, prefix=".embedding-", delete=False) as temporary:
         np.save(temporary, values.numpy())
     os.chmod(temporary.name, 0o644)  # as other results: for everyone

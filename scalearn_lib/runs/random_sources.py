@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterable
 from pathlib import Path
 
 import torch
 from safetensors.torch import load_file, save_file
 
 from ..methods.sources import CONFIG
+from .locks import sole_maker
 from .result import checksums, fingerprint, new_folder
 
 
@@ -27,14 +29,20 @@ def random_sources(like: Path, count: int, place: Path) -> dict[str, Path]:
     for seed, folder in enumerate(folders.values(), start=1):
         if folder.exists():
             continue
-        with new_folder(folder) as temporary:
-            shutil.copy(like / CONFIG, temporary)
-            generator = torch.Generator().manual_seed(seed)
-            for file in [like / name for name in kept if name.endswith(".safetensors")]:
-                trained = load_file(file)
-                values = {
-                    name: torch.randn(tensor.shape, generator=generator) * tensor.float().square().mean().sqrt()
-                    for name, tensor in sorted(trained.items())
-                }
-                save_file(values, temporary / file.name)
+        with sole_maker(folder):
+            if not folder.exists():  # another process may have made it meanwhile
+                _make(folder, seed, like, [name for name in kept if name.endswith(".safetensors")])
     return folders
+
+
+def _make(folder: Path, seed: int, like: Path, weights: Iterable[str]) -> None:
+    """Write one random adapter like the trained one, whose files of weights are named."""
+    with new_folder(folder) as temporary:
+        shutil.copy(like / CONFIG, temporary)
+        generator = torch.Generator().manual_seed(seed)
+        for file in weights:
+            values = {
+                name: torch.randn(tensor.shape, generator=generator) * tensor.float().square().mean().sqrt()
+                for name, tensor in sorted(load_file(like / file).items())
+            }
+            save_file(values, temporary / file)

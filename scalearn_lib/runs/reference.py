@@ -19,7 +19,7 @@ from typing import Literal
 from ..errors import say_once
 from ..methods import METHODS
 from ..paths import reference_dir
-from .result import RESULT, Result, checksums, new_folder, parse_result, read_result, write_result
+from .result import RESULT, Result, check_files, checksums, new_folder, parse_result, read_result, write_result
 from .run import WEIGHTS, Run
 
 Need = Literal["scores", "adapter", "weights"]
@@ -75,6 +75,8 @@ def keep(
 ) -> list[str]:
     """Add complete results below `output` to a reference study; return a line per file that was written.
 
+    Damaged ones are named once and left out.
+
     Args:
         runs: what may be there.
         output, reference: folders.
@@ -85,27 +87,35 @@ def keep(
     new: dict[str, dict[str, Result]] = {}
     lines = []
     for run in runs:
-        folder = run.folder(output)
-        result = read_result(folder)
-        if not isinstance(result, Result) or result.settings != run.settings():
+        folder, place = run.folder(output), run.folder(reference)
+        whole = run in with_weights
+        learned = whole or run in with_adapters or (run.k is None and run.seed == 0 and run.method in STAGE_1)
+        try:
+            result = read_result(folder)
+            if not isinstance(result, Result) or result.settings != run.settings():
+                continue
+            if learned:
+                check_files(folder, result)
+        except ValueError as damage:
+            say_once(f"Not kept: {damage}; run it again.")
             continue
-        if run in with_weights:
-            _keep_folder(folder, result, run.folder(reference), ())
-            new.setdefault(run.suite, {})  # its scores may be in the file: they leave it
-            lines.append(f"{run}: {run.folder(reference)}")
-        elif run in with_adapters or (run.k is None and run.seed == 0 and run.method in STAGE_1):
-            _keep_folder(folder, result, run.folder(reference), HEADS)
-            lines.append(f"{run}: {run.folder(reference)}")
+        scores = new.setdefault(run.suite, {})
+        if learned:  # its scores may be in the file: they leave it
+            _keep_folder(folder, result, place, () if whole else HEADS)
+            lines.append(f"{run}: {place}")
         else:
-            new.setdefault(run.suite, {})[_key(run)] = _thinned(result)
+            scores[_key(run)] = _thinned(result)
     for suite, results in new.items():
         file = _archive(reference, suite)
         _archived.cache_clear()
-        every = dict(sorted((_archived(reference, suite) | results).items()))
+        before = _archived(reference, suite)
+        every = dict(sorted((before | results).items()))
         every = {key: result for key, result in every.items() if not (reference / key / RESULT).exists()}
+        if not results and every == before:
+            continue
         file.parent.mkdir(parents=True, exist_ok=True)
         temporary = file.with_suffix(".tmp")
-        text = "\n".join(result.model_dump_json() for result in every.values()) + "\n"
+        text = "".join(f"{result.model_dump_json()}\n" for result in every.values())
         temporary.write_bytes(lzma.compress(text.encode(), preset=9))
         temporary.replace(file)
         lines.append(f"{len(every)} results, {len(results)} of them from {output}: {file}")

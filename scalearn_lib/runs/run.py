@@ -44,7 +44,7 @@ class Run:
     source tasks of a single-task method, and its suite, which becomes the one that the task is at home in.
 
     Raises:
-        UserError: an unknown name or a value out of range.
+        UserError: an unknown name, a value out of range, or a joint method whose source tasks lack the target.
     """
 
     suite: str
@@ -87,6 +87,11 @@ class Run:
             raise UserError(f"A seed is a whole number of at least 0, got {self.seed!r}.")
         if self.k is not None and (not isinstance(self.k, int) or self.k < 1):
             raise UserError(f"k is a whole number of at least 1, got {self.k!r}.")
+        if method.joint and self.source_tasks and self.task not in self.source_tasks:
+            raise UserError(
+                f"{method.title} trains its source tasks, {', '.join(self.source_tasks)}, and '{self.task}' is not "
+                "among them; add it to the source tasks, or ask for one of them."
+            )
         if method.joint and len(self.tasks()) < 2:
             raise UserError(f"{method.title} trains several tasks at once; give it at least two source tasks.")
         self.settings()

@@ -127,12 +127,12 @@ def make_budget(
     1,000 steps with patience 20, selection on the metric and at most 5,000 validation rows; in fp16, as the official
     runs. `converged` trains until validation stops improving, in bf16: one stage at the published rate, up to 500 steps
     without a gain; stage 2, joint (per task) and k-shot at the faster rate of the shorter budgets, up to 250, 250 and
-    100. It ends after 3,000 steps, k-shot after 400, and joint training after 250 per task, which is often too early
-    (docs/findings.md counts such runs). `medium` takes a minute or two per run on two CPU cores, with whole test
-    splits. `quick` fits many runs into minutes: few small steps. These three learn at five times the published rate
-    where that is below 1e-3: it is meant for thousands of steps. `smoke` only shows that everything runs. All but
-    `paper` group batches by length. Joint training of `tasks` tasks has as many times the steps in all but `paper`, and
-    selects on the mean loss in all.
+    100. It ends after 3,000 steps, stage 2 after 1,000, k-shot after 400, and joint training after 250 per task, which
+    is often too early (docs/findings.md counts such runs). `medium` takes a minute or two per run on two CPU cores,
+    with whole test splits. `quick` fits many runs into minutes: few small steps. `smoke` only shows that everything
+    runs. These three learn at five times the published rate where that is 1e-3 or less: it is meant for thousands of
+    steps. All but `paper` group batches by length. Joint training of `tasks` tasks has as many times the steps in all
+    but `paper`, and selects on the mean loss in all.
 
     Raises:
         UserError: an unknown budget, or an override that is no setting, out of range or not for this method.

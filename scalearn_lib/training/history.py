@@ -3,5 +3,5 @@
 ENTROPY = "entropy_"
 """Starts the key of an entropy; the layer's name follows."""
 
-LARGEST, RANDOM = "largest_share", "random_share"
-"""The share of the largest source, and that of all random sources together, as means over layers."""
+RANDOM = "random_share"
+"""The share of all random sources together, as a mean over layers."""

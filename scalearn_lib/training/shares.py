@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from transformers import BatchEncoding, TrainerCallback
 
 from ..composition import ScaLearn, scaling_coefficients
-from .history import ENTROPY, LARGEST, RANDOM
+from .history import ENTROPY, RANDOM
 
 ROWS = 32
 """Examples that attention is averaged over."""
@@ -42,7 +42,6 @@ class Shares(TrainerCallback):
         if found is None:
             return
         noted = {f"{ENTROPY}{layer}": float(value) for layer, value in entropy(found).to_series().items()}
-        noted[LARGEST] = float(found.max("source").mean())
         random = found.sel(source=[name for name in found["source"].values if name.startswith("random_")])
         if random.size:
             noted[RANDOM] = float(random.sum("source").mean())

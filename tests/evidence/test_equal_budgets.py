@@ -35,6 +35,7 @@ def test_the_rate_with_the_best_validation_is_reported_on_test(tmp_path: Path) -
     for seed in (0, 1):
         stored(1e-3, seed, 0.8, 0.6)
         stored(6e-3, seed, 0.7, 0.9)  # better on test, but that must not be looked at
+        stored(2e-3, seed, 0.9, 0.9)  # none of the rates that all methods try
     assert equal_budget_scores(tmp_path, "toy", "tiny", "smoke").empty  # nothing to stand beside yet
     store(tmp_path, "toy_topic", "scalearn", 0, 0.5)
     store(tmp_path, "toy_topic", "scalearn", 1, 0.1, overrides={"patience": 10})  # another experiment

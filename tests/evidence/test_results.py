@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from itertools import product
 from pathlib import Path
+
+import pytest
 
 from scalearn_lib.evidence import load_results, suite_results, tidy, titled, validation_losses
 from scalearn_lib.runs import Run, execute_all
@@ -55,6 +58,13 @@ def test_validation_losses_leave_training_out() -> None:
         {"task": "toy_score", "method": "ScaLearn", "seed": 1, "step": step, "loss": loss}
         for step, loss in ((2, 0.7), (4, 0.5))
     ]
+
+
+def test_a_first_entropy_of_zero_leaves_nothing_to_compare_with() -> None:
+    for first, left in ((0.0, math.nan), (0.5, 0.5)):
+        history = [{"step": step, "entropy_0": value} for step, value in ((0, first), (4, 0.25))]
+        (found,) = tidy([result_of(RUNS[0], 0.5, history=history)])["entropy_left"]
+        assert found == pytest.approx(left, nan_ok=True)
 
 
 def test_stored_results_of_a_suite_stand_in_its_order(tmp_path: Path) -> None:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
-from scalearn_lib.errors import UserError
-from scalearn_lib.evidence import commands, comparison, load_results, scores, table
+from scalearn_lib.errors import UserError, say_once
+from scalearn_lib.evidence import claims, commands, comparison, load_results, scores, table
 from scalearn_lib.evidence.figures import method_colors
 from scalearn_lib.evidence.paper import published
 from scalearn_lib.evidence.tables import source_tasks_compared, suite_results, with_source_tasks
 from scalearn_lib.methods import METHODS
+from scalearn_lib.runs import Run
 from scalearn_lib.runs.result import RESULT
 from scalearn_lib.tasks.adapters import Adapter
 from tests.stored import store
@@ -120,6 +122,25 @@ def test_another_encoder_gets_no_difference(tmp_path: Path) -> None:
     store(tmp_path, "rte", "scalearn", 0, 0.5, suite="glue")
     frame = comparison(tmp_path, "glue", "tiny", "smoke")
     assert frame["difference"].isna().all() and frame["paper"].notna().any()
+
+
+def test_source_data_are_told_apart_only_where_there_are_sources(tmp_path: Path) -> None:
+    store(tmp_path, "toy_topic", "adapter", 0, 0.5)
+    store(tmp_path, "toy_topic", "adapter_m", 0, 0.5)
+    for seed, data in enumerate("ab"):
+        store(tmp_path, "toy_topic", "scalearn", seed, 0.5, made_from={"source_data": data})
+    shown = table(tmp_path, "toy", "tiny", "smoke")["versions"].to_dict()
+    assert shown == {"adapter": "code", "adapter-m": "code", "ScaLearn": "code sources' data a, code sources' data b"}
+    assert len(claims(tmp_path, "toy", "tiny", "smoke"))
+
+
+def test_results_of_other_settings_are_counted_in_their_suite(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    say_once.cache_clear()
+    for suite, task in (("toy", "toy_topic"), ("glue", "rte"), ("glue", "cola")):
+        settings = replace(Run(suite, task, "scalearn", "tiny", budget="smoke").settings(), max_steps=3)
+        store(tmp_path, task, "scalearn", 0, 0.5, suite=suite, made_from={"settings": settings})
+    assert suite_results(tmp_path, "toy").empty
+    assert capsys.readouterr().err.startswith("1 results of 'toy' are left out")
 
 
 def test_adapters_from_elsewhere_are_shown_and_compared_apart(tmp_path: Path) -> None:

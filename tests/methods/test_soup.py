@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,15 @@ from torch import Tensor, nn
 from scalearn_lib.errors import UserError
 from scalearn_lib.methods import get_method, soup
 from scalearn_lib.methods.base import transfer_parameters
-from scalearn_lib.methods.soup import AdapterSoup, draw_sentences, mean_embedding, source_tasks
+from scalearn_lib.methods.soup import (
+    AdapterSoup,
+    draw_sentences,
+    embedding_file,
+    mean_embedding,
+    source_tasks,
+    write_embedding,
+)
+from scalearn_lib.paths import output_dir
 from scalearn_lib.tasks import Task, get_suite, get_task
 from scalearn_lib.tasks.encoders import load_model, load_tokenizer
 
@@ -24,8 +33,9 @@ METHOD = get_method("adapter_soup").learner(top_k=2, sentences=16)
 
 
 @pytest.fixture(autouse=True)
-def nothing_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+def nothing_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(soup, "_embeddings", {})
+    monkeypatch.setenv("SCALEARN_OUTPUT", str(tmp_path / "outputs"))
 
 
 @pytest.fixture
@@ -51,16 +61,17 @@ def prepared(method: AdapterSoup, sources: dict[str, Path], seed: int = 0) -> nn
     return model.eval()
 
 
-def give(sources: dict[str, Path], means: dict[str, list[float]], sentences: int) -> None:
+def give(means: dict[str, list[float]], sentences: int) -> None:
     """Store embeddings of the tasks, with these first components, as if they had been computed."""
-    encoder = soup.fingerprint(load_model("tiny"))
+    model = load_model("tiny")
     for name, values in means.items():
-        file = sources[name].parent / f"embedding-{name}-{sentences}-{encoder}.npy"
-        np.save(file, np.array(values + [0.0] * (32 - len(values))))
+        mean = torch.tensor(values + [0.0] * (32 - len(values)), dtype=torch.float64)
+        write_embedding(embedding_file(model, TASKS[name], sentences), mean)
 
 
-def files(sources: dict[str, Path]) -> list[Path]:
-    return [file for folder in sources.values() for file in folder.parent.glob("*.npy")]
+def files() -> list[Path]:
+    """The embeddings that are kept."""
+    return sorted(output_dir().rglob("*.npy"))
 
 
 @pytest.mark.parametrize("name", ["toy_topic", "toy_pair"])
@@ -92,7 +103,7 @@ def test_sentences_are_a_fixed_draw_from_the_training_split() -> None:
 
 def test_weights_are_the_similarities_of_the_nearest(sources: dict[str, Path]) -> None:
     means = {"toy_topic": [0.8], "toy_pair": [0.1], "toy_score": [0.6], "toy_polarity": [0.4]}
-    give(sources, means, 16)
+    give(means, 16)
     method = get_method("adapter_soup").learner(top_k=3, sentences=16)
     weights = method.weights(load_model("tiny"), TASK, sources)
     assert weights == pytest.approx({"toy_topic": 8 / 18, "toy_score": 6 / 18, "toy_polarity": 4 / 18})
@@ -101,7 +112,7 @@ def test_weights_are_the_similarities_of_the_nearest(sources: dict[str, Path]) -
 
 def test_the_target_is_a_candidate_like_others_and_dissimilar_sources_count_nothing(sources: dict[str, Path]) -> None:
     means = {"toy_topic": [0.3], "toy_pair": [-0.9], "toy_score": [0.9], "toy_polarity": [0.5]}
-    give(sources, means, 16)
+    give(means, 16)
     model = load_model("tiny")
     assert get_method("adapter_soup").learner(top_k=1, sentences=16).weights(model, TASK, sources) == {"toy_score": 1.0}
     weights = get_method("adapter_soup").learner(top_k=4, sentences=16).weights(model, TASK, sources)
@@ -113,7 +124,7 @@ def test_a_target_that_is_no_source(sources: dict[str, Path]) -> None:
     del sources["toy_topic"]
     weights = METHOD.weights(load_model("tiny"), TASK, sources)
     assert len(weights) == 2 and sum(weights.values()) == pytest.approx(1)
-    assert len(files(sources)) == 3  # the target has no folder to keep its own in
+    assert len(files()) == 4  # the target's own is kept too
 
 
 def test_the_adapter_is_the_weighted_average_and_only_the_head_learns(sources: dict[str, Path]) -> None:
@@ -160,21 +171,48 @@ def test_embeddings_are_computed_once(sources: dict[str, Path], monkeypatch: pyt
     monkeypatch.setattr(soup, "mean_embedding", counted)
     model = load_model("tiny")
     first = METHOD.weights(model, TASK, sources)
-    assert sorted(calls) == sorted(TASKS) and len(files(sources)) == 4
+    assert sorted(calls) == sorted(TASKS) and len(files()) == 4
     assert METHOD.weights(model, TASK, sources) == first
-    for file in files(sources):
+    for file in files():
         file.unlink()
     assert METHOD.weights(model, TASK, sources) == first  # from memory, and on disk again
     soup._embeddings.clear()
     assert METHOD.weights(model, TASK, sources) == first  # from the files
-    assert len(calls) == 4 and len(files(sources)) == 4
-    assert not [file for folder in sources.values() for file in folder.parent.glob(".*")]
+    assert len(calls) == 4 and len(files()) == 4
+    assert not list(output_dir().rglob(".*"))
     get_method("adapter_soup").learner(top_k=2, sentences=8).weights(model, TASK, sources)
-    assert len(calls) == 8 and len(files(sources)) == 8  # another number of sentences
+    assert len(calls) == 8 and len(files()) == 8  # another number of sentences
     with torch.no_grad():
         model.get_input_embeddings().weight.add_(0.1)
     METHOD.weights(model, TASK, sources)
-    assert len(calls) == 12 and len(files(sources)) == 12  # another encoder
+    assert len(calls) == 12 and len(files()) == 12  # another encoder
+
+
+def test_nothing_is_written_beside_the_sources(sources: dict[str, Path], tmp_path: Path) -> None:
+    """They may lie in the reference study, which is read-only."""
+    before = sorted((tmp_path / "runs").rglob("*"))
+    METHOD.weights(load_model("tiny"), TASK, sources)
+    assert sorted((tmp_path / "runs").rglob("*")) == before and len(files()) == 4
+
+
+def test_where_nothing_can_be_written_nothing_is_kept(
+    sources: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "a file").touch()
+    monkeypatch.setenv("SCALEARN_OUTPUT", str(tmp_path / "a file"))
+    assert sum(METHOD.weights(load_model("tiny"), TASK, sources).values()) == pytest.approx(1)
+
+
+def test_other_embeddings_have_other_files(tmp_path: Path) -> None:
+    model, moved, changed = (load_model("tiny") for _ in range(3))
+    moved.config.name_or_path = moved.name_or_path = str(tmp_path)
+    with torch.no_grad():
+        changed.get_input_embeddings().weight.add_(0.1)
+    tasks = (TASK, TASKS["toy_pair"], replace(TASK, content="others"), replace(TASK, suite="other"))
+    names = [embedding_file(model, task, 16) for task in tasks]
+    names += [embedding_file(other, TASK, 16) for other in (moved, changed)]
+    names += [embedding_file(model, TASK, 8), embedding_file(model, TASK, 16, 384)]
+    assert len(set(names)) == 8 and names[0] == embedding_file(load_model("tiny"), TASK, 16)
 
 
 def test_embedding_leaves_no_trace_in_the_random_stream_and_the_model(sources: dict[str, Path]) -> None:
@@ -217,7 +255,7 @@ def test_fewer_sources_than_are_averaged_are_refused(sources: dict[str, Path]) -
 
 
 def test_a_missing_source_is_named(sources: dict[str, Path]) -> None:
-    give(sources, {name: [1.0] for name in sources}, 16)
+    give({name: [1.0] for name in sources}, 16)
     (sources["toy_topic"] / "adapter_config.json").unlink()
     with pytest.raises(UserError, match="Source adapter 'toy_topic' is missing"):
         METHOD.prepare(load_model("tiny"), [TASK], sources)
@@ -225,16 +263,15 @@ def test_a_missing_source_is_named(sources: dict[str, Path]) -> None:
 
 def test_nothing_similar_is_refused(sources: dict[str, Path]) -> None:
     del sources["toy_topic"]
-    soup._embeddings["toy", "toy_topic", soup.fingerprint(load_model("tiny")), 16] = torch.eye(32).double()[0]
-    give(sources, {name: [-1.0] for name in sources}, 16)
+    give({"toy_topic": [1.0]} | {name: [-1.0] for name in sources}, 16)
     with pytest.raises(UserError, match="None of the source tasks is similar to 'toy_topic'"):
         METHOD.weights(load_model("tiny"), TASK, sources)
 
 
 @pytest.mark.parametrize("content", [b"", b"not an array", np.zeros(7), np.full(32, np.nan)])
 def test_a_damaged_embedding_is_refused(content: bytes | np.ndarray, sources: dict[str, Path]) -> None:
-    give(sources, {name: [1.0] for name in sources}, 16)
-    file = files(sources)[0]
+    give({name: [1.0] for name in sources}, 16)
+    file = embedding_file(load_model("tiny"), TASK, 16)
     file.write_bytes(content) if isinstance(content, bytes) else np.save(file, content)
     with pytest.raises(UserError, match=r"embedding-toy_topic-16-\w+.npy does not hold 32 finite numbers; delete it"):
         METHOD.weights(load_model("tiny"), TASK, sources)

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 from scalearn_lib import scaling_coefficients
 from scalearn_lib.errors import UserError
+from scalearn_lib.methods.sources import CONFIG
 from scalearn_lib.runs import Run, execute, load_trained
+from scalearn_lib.runs.locks import run_lock
 from scalearn_lib.runs.random_sources import random_sources
+from tests.processes import Other, holds
 
 SETTINGS = {"random_sources": 2}
 
@@ -31,6 +35,23 @@ def test_they_are_as_large_as_a_trained_one_and_written_once(tmp_path: Path) -> 
     before = (folders["random_1"] / "adapter.safetensors").stat().st_mtime_ns
     assert random_sources(run.weights(tmp_path), 1, tmp_path / "random") == {"random_1": folders["random_1"]}
     assert (folders["random_1"] / "adapter.safetensors").stat().st_mtime_ns == before
+
+
+def test_a_process_waits_for_another_one_that_makes_them(tmp_path: Path) -> None:
+    like = tmp_path / "like"
+    like.mkdir()
+    (like / CONFIG).write_text("{}")
+    save_file({"weight": torch.ones(4)}, like / "adapter.safetensors")
+    (first,) = random_sources(like, 1, tmp_path / "random").values()
+    shutil.rmtree(first)
+    maker = Other(holds, run_lock(first))
+    assert maker.says() is True
+    waiting = Other(random_sources, like, 1, tmp_path / "random")
+    assert waiting.says(seconds=0.5) is None
+    first.mkdir()
+    maker.kill()
+    assert waiting.says() == {"random_1": first} and not list(first.iterdir())  # not made twice
+    waiting.kill()
 
 
 @pytest.mark.parametrize("method", ["scalearn", "adapter_fusion", "lorahub"])

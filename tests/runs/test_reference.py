@@ -14,7 +14,7 @@ from scalearn_lib.errors import say_once
 from scalearn_lib.evidence import load_results
 from scalearn_lib.grids.jobs import make_jobs, remaining, state
 from scalearn_lib.runs import Run, execute, load_trained, making, weights_of
-from scalearn_lib.runs.reference import HISTORY, keep, reference_result
+from scalearn_lib.runs.reference import HISTORY, keep, reference_result, reference_results
 from scalearn_lib.runs.result import read_result, write_result
 from tests.grids.helpers import study
 from tests.stored import result_of, store
@@ -155,6 +155,34 @@ def test_a_run_to_look_at_is_kept_with_all_that_it_learned(
     assert not (tmp_path / "none").exists()
     made = load_trained(SCALEARN, output).state_dict()
     assert all(torch.equal(state[name], made[name]) for name in made)
+
+
+def test_damaged_results_are_not_kept_and_said(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    say_once.cache_clear()
+    output, reference = tmp_path / "made", tmp_path / "reference"
+    topic, pair, full = ADAPTER, replace(ADAPTER, task="toy_pair"), replace(ADAPTER, method="full")
+    for run in (topic, pair, full, replace(full, seed=1)):
+        store(output, run.task, run.method, run.seed, 0.5)
+    topic.weights(output).mkdir()
+    write_result(pair.folder(output), result_of(pair, 0.5, files={"adapter.safetensors": "00"}))
+    (full.folder(output) / "result.json").write_text("{")
+    lines = keep([topic, pair, full, replace(full, seed=1)], output, reference)
+    assert [line.partition(":")[0] for line in lines] == [str(topic), f"1 results, 1 of them from {output}"]
+    assert not pair.folder(reference).exists()
+    said = capsys.readouterr().err.splitlines()
+    assert len(said) == 2 and all(line.startswith("Not kept: ") for line in said)
+    assert "missing or damaged" in said[0] and str(full.folder(output)) in said[1]
+
+
+def test_scores_leave_the_file_where_the_adapter_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    output, reference = tmp_path / "made", tmp_path / "reference"
+    few = replace(ADAPTER, k=4, seed=1)
+    store(output, "toy_topic", "adapter", 1, 0.5, k=4)
+    few.weights(output).mkdir()
+    keep([few], output, reference)
+    keep([few], output, reference, with_adapters={few})
+    monkeypatch.setenv("SCALEARN_REFERENCE", str(reference))
+    assert len(list(reference_results())) == 1 and not lzma.decompress((reference / "toy.jsonl.xz").read_bytes())
 
 
 def test_keeping_adds_and_thins(tmp_path: Path) -> None:

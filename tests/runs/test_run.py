@@ -132,6 +132,13 @@ def test_bad_sources_and_sampling(change: dict, message: str) -> None:
         replace(RUN, **change)
 
 
+def test_a_joint_run_has_its_target_among_its_tasks() -> None:
+    joint = replace(RUN, method="adapter_m", source_tasks=("toy_topic", "toy_pair"))
+    with pytest.raises(UserError, match="source tasks, toy_topic, toy_pair, and 'toy_score' is not among them; add it"):
+        replace(joint, task="toy_score")
+    assert replace(joint, task="toy_score", method="scalearn").source_tasks == joint.source_tasks
+
+
 def test_published_exceptions() -> None:
     record = Run("superglue", "record", "scalearn", "tiny", budget="paper")
     assert record.settings().epochs == 3 and replace(record, method="adapter").settings().epochs == 30
