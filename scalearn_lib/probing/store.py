@@ -15,6 +15,10 @@ from ..runs.result import Result, source_versions
 from ..runs.run import slug
 from ..runs.versions import PROBING, code_label, code_version
 
+TYPES = {"seed": int, "score": float, "validation": float, "code": str, "data": str}
+"""Columns of a table after those of the two strengths. A fingerprint may have digits alone; scores of a head whose
+outputs are not finite are NaN."""
+
 
 def store_pairs(
     pairs: pd.DataFrame, made: Mapping[str, Result], output: Path, suite: str, encoder: str, budget: str
@@ -52,12 +56,18 @@ def keep_pairs(file: Path, place: Path) -> Path:
 
 
 def read_pairs(file: Path) -> pd.DataFrame | None:
-    """A file of `store_pairs`, compressed or not; `None` where there is none, or a damaged one."""
+    """A file of `store_pairs`, compressed or not; `None` where there is none, or a damaged one, which is named once."""
     try:
-        pairs = pd.read_csv(file)
-    except (FileNotFoundError, ValueError, lzma.LZMAError):  # pandas' errors of parsing are ValueErrors
+        pairs = pd.read_csv(file, dtype=TYPES)
+    except FileNotFoundError:
         return None
-    return pairs if {"seed", "score", "code", "data"} <= set(pairs.columns[2:]) else None
+    except (ValueError, EOFError, lzma.LZMAError):  # pandas' errors of parsing are ValueErrors
+        pairs = pd.DataFrame()
+    whole = not pairs.empty and set(TYPES) <= set(pairs.columns[2:])
+    if not whole or pairs.drop(columns=["score", "validation"]).isna().any(axis=None):  # a row was cut off
+        say_once(f"Left out: {file} is no table of probes; remove it and probe again.")
+        return None
+    return pairs
 
 
 def pairs_file(output: Path, suite: str, encoder: str, budget: str, target: str, partner: str) -> Path:
@@ -68,11 +78,10 @@ def pairs_file(output: Path, suite: str, encoder: str, budget: str, target: str,
 def load_pairs(output: Path, suite: str, encoder: str, budget: str) -> pd.DataFrame:
     """Return all stored probes of pairs, those of the reference study included where one's own are not there.
 
-    Columns: `target`, `partner`, `omega_target`, `omega_partner`, `seed`, `score` (on test), `validation` (NaN where it
-    was not stored), and `code` and `data`, the versions that they were made by and from. Damaged files are named in a
-    line and left out.
+    Columns: `target`, `partner`, `omega_target`, `omega_partner`, `seed`, `score` (on test), `validation`, and `code`
+    and `data`, the versions that they were made by and from. Damaged files are named in a line and left out.
     """
-    columns = "target partner omega_target omega_partner seed score validation code data".split()
+    columns = ["target", "partner", "omega_target", "omega_partner", *TYPES]
     frames = [pd.DataFrame(columns=columns)]
     inside = Path("probing", suite, slug(encoder), budget)
     shipped = (reference_dir() or output).joinpath(inside).glob("*.csv.xz")
@@ -81,9 +90,8 @@ def load_pairs(output: Path, suite: str, encoder: str, budget: str) -> pd.DataFr
     for _, file in sorted(files.items()):
         frame = read_pairs(file)
         if frame is None:
-            say_once(f"Left out: {file} is no table of probes; remove it and probe again.")
             continue
         target, partner = frame.columns[:2]
         names = {target: "omega_target", partner: "omega_partner"}
-        frames.append(frame.rename(columns=names).assign(target=target, partner=partner).reindex(columns=columns))
+        frames.append(frame.rename(columns=names).assign(target=target, partner=partner)[columns])
     return pd.concat(frames[1:] or frames, ignore_index=True)
