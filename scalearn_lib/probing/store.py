@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import lzma
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import pandas as pd
@@ -35,24 +35,37 @@ def store_pairs(
     file = pairs_file(output, suite, encoder, budget, *pairs.columns[:2])
     about = source_versions(made)
     pairs = pairs.assign(code=code_label(code_version(PROBING), about["source_code"]), data=about["source_data"])
-    keys = [*pairs.columns[:2], "seed"]
     with locked(file.with_suffix(".lock")):
-        every = [read_pairs(file), pairs]
-        pairs = pd.concat([frame for frame in every if frame is not None]).drop_duplicates(keys, keep="last")
         temporary = file.with_suffix(".tmp")
-        pairs.sort_values(keys).to_csv(temporary, index=False)
+        united([read_pairs(file), pairs]).to_csv(temporary, index=False)
         temporary.replace(file)
     return file
 
 
-def keep_pairs(file: Path, place: Path) -> Path:
-    """Store a file of probes compressed as `place` and ".xz", and return that."""
-    kept = place.with_suffix(".csv.xz")
+def keep_pairs(file: Path, place: Path) -> Path | None:
+    """Add a file of probes to the compressed one `place` and ".xz", and return that; `None` where there is none."""
+    pairs, kept = read_pairs(file), _kept(place)
+    if pairs is None:
+        return None
     kept.parent.mkdir(parents=True, exist_ok=True)
     temporary = kept.with_suffix(".tmp")
-    temporary.write_bytes(lzma.compress(file.read_bytes()))
+    temporary.write_bytes(lzma.compress(united([read_pairs(kept), pairs]).to_csv(index=False).encode()))
     temporary.replace(kept)
     return kept
+
+
+def _kept(file: Path) -> Path:
+    """What a file of probes is called in a reference study."""
+    return file.with_suffix(".csv.xz")
+
+
+def united(tables: Iterable[pd.DataFrame | None]) -> pd.DataFrame | None:
+    """The rows of all tables of a pair, of those with the same strengths and head the last; `None` of no table."""
+    there = [table for table in tables if table is not None]
+    if not there:
+        return None
+    keys = [*there[0].columns[:2], "seed"]
+    return pd.concat(there).drop_duplicates(keys, keep="last").sort_values(keys, ignore_index=True)
 
 
 def read_pairs(file: Path) -> pd.DataFrame | None:
@@ -75,6 +88,13 @@ def pairs_file(output: Path, suite: str, encoder: str, budget: str, target: str,
     return output / "probing" / suite / slug(encoder) / budget / f"{target}+{partner}.csv"
 
 
+def stored_pairs(output: Path, suite: str, encoder: str, budget: str, target: str, partner: str) -> pd.DataFrame | None:
+    """The probes of a pair, those of the reference study included where one's own are not there; `None` of none."""
+    names = (suite, encoder, budget, target, partner)
+    files = [_kept(pairs_file(reference_dir() or output, *names)), pairs_file(output, *names)]
+    return united(map(read_pairs, files))
+
+
 def load_pairs(output: Path, suite: str, encoder: str, budget: str) -> pd.DataFrame:
     """Return all stored probes of pairs, those of the reference study included where one's own are not there.
 
@@ -84,14 +104,11 @@ def load_pairs(output: Path, suite: str, encoder: str, budget: str) -> pd.DataFr
     columns = ["target", "partner", "omega_target", "omega_partner", *TYPES]
     frames = [pd.DataFrame(columns=columns)]
     inside = Path("probing", suite, slug(encoder), budget)
-    shipped = (reference_dir() or output).joinpath(inside).glob("*.csv.xz")
-    files = {file.name.removesuffix(".csv.xz"): file for file in shipped}
-    files |= {file.name.removesuffix(".csv"): file for file in (output / inside).glob("*.csv")}
-    for _, file in sorted(files.items()):
-        frame = read_pairs(file)
-        if frame is None:
-            continue
-        target, partner = frame.columns[:2]
-        names = {target: "omega_target", partner: "omega_partner"}
-        frames.append(frame.rename(columns=names).assign(target=target, partner=partner)[columns])
+    files = [*(reference_dir() or output).joinpath(inside).glob("*+*.csv.xz"), *(output / inside).glob("*+*.csv")]
+    for name in sorted({file.name.partition(".")[0] for file in files}):
+        target, _, partner = name.partition("+")
+        frame = stored_pairs(output, suite, encoder, budget, target, partner)
+        if frame is not None:
+            names = dict(zip(frame.columns, ("omega_target", "omega_partner"), strict=False))
+            frames.append(frame.rename(columns=names).assign(target=target, partner=partner)[columns])
     return pd.concat(frames[1:] or frames, ignore_index=True)

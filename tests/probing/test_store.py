@@ -10,7 +10,8 @@ import pandas as pd
 import pytest
 
 from scalearn_lib.errors import say_once
-from scalearn_lib.probing.store import TYPES, load_pairs, read_pairs
+from scalearn_lib.probing.pairs import Probe
+from scalearn_lib.probing.store import TYPES, keep_pairs, load_pairs, read_pairs, united
 
 PAIR = ("toy_topic", "toy_pair")
 
@@ -58,3 +59,38 @@ def test_fingerprints_of_digits_are_texts_and_scores_may_be_missing(tmp_path: Pa
     pairs = read_pairs(write(stored, tmp_path))
     assert set(pairs["code"]) == {code} and set(pairs["data"]) == {data}
     assert pairs["score"].isna().sum() == 1 and [*pairs.columns[2:]] == [*TYPES]
+
+
+def test_rows_of_the_reference_study_and_ones_own_are_united(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    reference, own = tmp_path / "reference", tmp_path / "own"
+    write(rows((0.0, 1.0), (0, 1), 0.5), reference, ".csv.xz")
+    write(rows((0.0, 0.5), (1, 2), 0.75, "bbbb"), own)
+    monkeypatch.setenv("SCALEARN_REFERENCE", str(reference))
+    pairs = load_pairs(own, "toy", "tiny", "smoke")
+    scores = pairs.set_index(["omega_target", "omega_partner", "seed"])["score"]
+    assert scores.index.is_unique and len(scores) == 8 + 8 - 1
+    assert scores[0, 0, 1] == 0.75 and scores[0, 0, 0] == scores[1, 1, 1] == 0.5, "one's own of equal ones"
+    assert pairs["code"].value_counts().to_dict() == {"aaaa": 7, "bbbb": 8}
+    for strengths, heads, there in [
+        ((0.0, 1.0), (0, 1), True),
+        ((0.0, 0.5), (1, 2), True),
+        ((0.0, 0.5, 1.0), (1,), False),  # no 0.5 with 1.0 anywhere
+        ((0.0,), (0, 1, 2), True),  # neither place has all three
+        ((0.0,), (3,), False),
+    ]:
+        assert Probe("toy", *PAIR, "tiny", "smoke", strengths, heads).is_stored(own) == there, (strengths, heads)
+    assert united([None, None]) is None
+
+
+def test_a_smaller_table_takes_nothing_from_the_reference_study(tmp_path: Path) -> None:
+    place = tmp_path / "reference" / f"{'+'.join(PAIR)}.csv"
+    large, small = rows((0.0, 0.5, 1.0), (0, 1), 0.5), rows((0.5,), (1,), 0.75, "bbbb")
+    kept = keep_pairs(write(large, tmp_path), place)
+    before = kept.read_bytes()
+    assert kept.name == f"{place.name}.xz" and keep_pairs(write(large, tmp_path), place).read_bytes() == before
+    keep_pairs(write(small, tmp_path), place)
+    scores = read_pairs(kept).set_index([*PAIR, "seed"])["score"]
+    assert len(scores) == len(large) and scores[0.5, 0.5, 1] == 0.75 and scores[0.5, 0.5, 0] == 0.5
+    file = write(small, tmp_path)
+    file.write_text("half of a tab")
+    assert keep_pairs(file, place) is None and len(read_pairs(kept)) == len(large)
