@@ -11,9 +11,10 @@ import pandas as pd
 from ..errors import say_once
 from ..paths import reference_dir
 from ..runs.locks import locked
-from ..runs.result import Result, source_versions
+from ..runs.result import Result, fingerprint, source_versions
 from ..runs.run import slug
 from ..runs.versions import PROBING, code_label, code_version
+from ..tasks import get_suite
 
 TYPES = {"seed": int, "score": float, "validation": float, "code": str, "data": str}
 """Columns of a table after those of the two strengths. A fingerprint may have digits alone; scores of a head whose
@@ -84,8 +85,14 @@ def read_pairs(file: Path) -> pd.DataFrame | None:
 
 
 def pairs_file(output: Path, suite: str, encoder: str, budget: str, target: str, partner: str) -> Path:
-    """Where the probes of a pair of source adapters lie."""
-    return output / "probing" / suite / slug(encoder) / budget / f"{target}+{partner}.csv"
+    """Where the probes of a pair of source adapters lie; of a user's own data the name tells the content, as of runs.
+
+    Raises:
+        UserError: the suite is unknown.
+    """
+    contents = [task.content for task in get_suite(suite).tasks if task.name in (target, partner)]
+    content = f"@{fingerprint(contents)[:8]}" if any(contents) else ""
+    return output / "probing" / suite / slug(encoder) / budget / f"{target}+{partner}{content}.csv"
 
 
 def stored_pairs(output: Path, suite: str, encoder: str, budget: str, target: str, partner: str) -> pd.DataFrame | None:
@@ -99,16 +106,25 @@ def load_pairs(output: Path, suite: str, encoder: str, budget: str) -> pd.DataFr
     """Return all stored probes of pairs, those of the reference study included where one's own are not there.
 
     Columns: `target`, `partner`, `omega_target`, `omega_partner`, `seed`, `score` (on test), `validation`, and `code`
-    and `data`, the versions that they were made by and from. Damaged files are named in a line and left out.
+    and `data`, the versions that they were made by and from. Damaged files are named in a line and left out, and so
+    are those made from other data of a user than now.
+
+    Raises:
+        UserError: the suite is unknown.
     """
     columns = ["target", "partner", "omega_target", "omega_partner", *TYPES]
-    frames = [pd.DataFrame(columns=columns)]
+    frames, old = [pd.DataFrame(columns=columns)], 0
     inside = Path("probing", suite, slug(encoder), budget)
     files = [*(reference_dir() or output).joinpath(inside).glob("*+*.csv.xz"), *(output / inside).glob("*+*.csv")]
     for name in sorted({file.name.partition(".")[0] for file in files}):
-        target, _, partner = name.partition("+")
+        target, _, partner = name.partition("@")[0].partition("+")
+        if pairs_file(output, suite, encoder, budget, target, partner).stem != name:
+            old += 1
+            continue
         frame = stored_pairs(output, suite, encoder, budget, target, partner)
         if frame is not None:
             names = dict(zip(frame.columns, ("omega_target", "omega_partner"), strict=False))
             frames.append(frame.rename(columns=names).assign(target=target, partner=partner)[columns])
+    if old:
+        say_once(f"{old} probed pairs of '{suite}' are left out: they were made from other data.")
     return pd.concat(frames[1:] or frames, ignore_index=True)

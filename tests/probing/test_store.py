@@ -11,7 +11,11 @@ import pytest
 
 from scalearn_lib.errors import say_once
 from scalearn_lib.probing.pairs import Probe
-from scalearn_lib.probing.store import TYPES, keep_pairs, load_pairs, read_pairs, united
+from scalearn_lib.probing.store import TYPES, keep_pairs, load_pairs, read_pairs, store_pairs, united
+from scalearn_lib.runs import Run
+from scalearn_lib.tasks import get_suite
+from tests.runs.test_own_runs import suite_file
+from tests.stored import result_of
 
 PAIR = ("toy_topic", "toy_pair")
 
@@ -94,3 +98,31 @@ def test_a_smaller_table_takes_nothing_from_the_reference_study(tmp_path: Path) 
     file = write(small, tmp_path)
     file.write_text("half of a tab")
     assert keep_pairs(file, place) is None and len(read_pairs(kept)) == len(large)
+
+
+def test_probes_of_a_users_earlier_data_do_not_count(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    def probe_of(words: str) -> Probe:
+        """Of the suite as it is once the data has these words."""
+        return Probe(get_suite(suite_file(tmp_path, words)).name, "first", "second", "tiny", "smoke", (0.0, 1.0), (0,))
+
+    def store(score: float, strengths: tuple[float, ...]) -> Path:
+        made = {
+            name: result_of(Run("notes", name, "adapter", "tiny", budget="smoke"), 0.5) for name in columns.values()
+        }
+        pairs = rows(strengths, (0,), score).rename(columns=columns).drop(columns=["code", "data"])
+        return store_pairs(pairs, made, tmp_path, "notes", "tiny", "smoke")
+
+    columns = dict(zip(PAIR, ("first", "second"), strict=True))
+    say_once.cache_clear()
+    wanted = probe_of("ward")
+    old = store(0.5, (0.0, 1.0))
+    assert wanted.is_stored(tmp_path) and old == wanted.file(tmp_path)
+    wanted = probe_of("other")
+    assert not wanted.is_stored(tmp_path) and load_pairs(tmp_path, "notes", "tiny", "smoke").empty
+    assert "1 probed pairs of 'notes' are left out: they were made from other data." in capsys.readouterr().err
+    new = store(0.75, (0.0, 0.5))
+    assert new != old and new.name.startswith("first+second@") and not wanted.is_stored(tmp_path)
+    assert set(load_pairs(tmp_path, "notes", "tiny", "smoke")["score"]) == {0.75}
+    probe_of("ward")
+    pairs = load_pairs(tmp_path, "notes", "tiny", "smoke")
+    assert set(pairs["score"]) == {0.5} and set(pairs["target"] + pairs["partner"]) == {"firstsecond"}
