@@ -66,8 +66,8 @@ def keep(arguments: argparse.Namespace) -> None:
     runs = [item for item in items if isinstance(item, Run)]
     lines = keep(runs, output, reference, sources, looked_at) + keep_pruned(runs, output, reference)
     for probe in (item for item in items if isinstance(item, Probe)):
-        if probe.file(output).exists():
-            lines.append(str(keep_pairs(probe.file(output), probe.file(reference))))
+        kept = keep_pairs(probe.file(output), probe.file(reference))
+        lines += [str(kept)] if kept else []
     print("\n".join(lines or [f"Nothing of {arguments.study} is complete in {output}."]))
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from ..methods import get_method
 from ..probing.pairs import Probe
+from ..probing.store import read_pairs
 from ..runs.locks import acquire, run_lock
 from ..runs.reference import Need, reference_result
 from ..runs.result import RESULT, check_encoder, read_result
@@ -183,7 +184,7 @@ def remaining(jobs: Sequence[Job], output: Path) -> list[Job]:
 
 
 def forget_failures(jobs: Sequence[Job], output: Path) -> None:
-    """Remove the stored failures and damaged results of runs that are to be made.
+    """Remove the stored failures and damaged results of runs that are to be made, and damaged tables of probes.
 
     A job's results are marked as ones that it updates, and Snakemake puts back what it found of them if the job fails.
     """
@@ -193,7 +194,11 @@ def forget_failures(jobs: Sequence[Job], output: Path) -> None:
         if not file.exists() or (held := acquire(lock, wait=False)) is None:
             continue  # nothing there, or a worker that was left behind is about to complete it
         try:
-            if state(item, output, "adapter") != "complete":
+            if isinstance(item, Probe):
+                usable = read_pairs(file) is not None  # strengths and heads that it lacks are added to it
+            else:
+                usable = state(item, output, "adapter") == "complete"
+            if not usable:
                 file.unlink(missing_ok=True)
         finally:
             held.release()

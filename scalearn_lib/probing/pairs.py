@@ -6,10 +6,9 @@ from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
 
-from ..paths import reference_dir
 from ..runs.run import Run
 from ..training.budget import SOURCE_BUDGET
-from .store import pairs_file, read_pairs
+from .store import pairs_file, stored_pairs
 
 GRID = (0.0, 0.1, 0.3, 0.5, 0.7, 0.9, 1.0)
 """Strengths ω in the paper. Where the partner's is 0, the target's own adapter is probed alone, and the other way."""
@@ -62,19 +61,16 @@ class Probe:
         }
 
     def file(self, output: Path) -> Path:
-        """The table of scores below `output`, which `load_pairs` reads."""
+        """The table of scores below `output`; what the reference study has of the probe need not be there."""
         return pairs_file(output, self.suite, self.encoder, self.budget, self.target, self.partner)
 
     def is_stored(self, output: Path) -> bool:
-        """Whether the table is there, or in the reference study, and has all of these strengths and heads."""
-        reference = reference_dir()
-        files = [self.file(output)]
-        files += [self.file(reference).with_suffix(".csv.xz")] if reference else []
-        for stored in filter(lambda table: table is not None, map(read_pairs, files)):
-            there = {tuple(row) for row in stored[[self.target, self.partner, "seed"]].to_numpy().tolist()}
-            if there >= set(product(self.grid, self.grid, self.heads)):
-                return True
-        return False
+        """Whether the table, with what the reference study has of it, has all of these strengths and heads."""
+        stored = stored_pairs(output, self.suite, self.encoder, self.budget, self.target, self.partner)
+        if stored is None:
+            return False
+        there = {tuple(row) for row in stored[[self.target, self.partner, "seed"]].to_numpy().tolist()}
+        return there >= set(product(self.grid, self.grid, self.heads))
 
     def __str__(self) -> str:
         return f"{self.suite}/{self.target}+{self.partner} probing ({self.encoder}, {self.budget})"

@@ -35,7 +35,7 @@ from ..runs.versions import BEARING, code_label, code_version
 from ..tasks import Task, get_task
 from ..tasks.encoding import collator
 from ..training.single import Diverged, KeepBest, by_length, check_precision, test_scores, train, training_arguments
-from .pruning_store import TYPES, pruned_file, read_pruned, write_pruned
+from .pruning_store import REPAIR_STEPS, TYPES, pruned_file, read_pruned, write_pruned
 from .source_sizes import source_sizes
 
 ROWS = 64
@@ -46,7 +46,7 @@ PRUNING = (*BEARING, "probing/pruning.py", "probing/source_sizes.py")
 
 
 def prune(
-    run: Run, kept: Sequence[int] = (1, 2, 4), repair_steps: int = 60, output: Path | None = None
+    run: Run, kept: Sequence[int] = (1, 2, 4), repair_steps: int = REPAIR_STEPS, output: Path | None = None
 ) -> pd.DataFrame:
     """Return a run's scores with only its largest sources, and with all: stored ones, or made now and stored.
 
@@ -75,7 +75,7 @@ def prune(
     for number in (*kept, repair_steps):
         if type(number) is not int or number < 1:
             raise UserError(f"Sources kept and steps of repair are whole numbers of at least 1, got {number!r}.")
-    file = pruned_file(output, run)
+    file = pruned_file(output, run, repair_steps)
     stored = _stored(run, repair_steps, output)
     if _lacking(stored, kept):
         with sole_maker(file):
@@ -89,7 +89,7 @@ def prune(
                     raise UserError(f"{run} cannot be scored with fewer sources: {error}.") from error
                 made = pd.DataFrame(rows)[[*TYPES]].astype(TYPES)
                 write_pruned(pd.concat([stored, made]), file)  # the first may be None
-                stored = read_pruned(file)
+                stored = read_pruned(file, repair_steps)
     return stored[stored["kept"].isin(_counts(kept, stored["of"].iloc[0]))].reset_index(drop=True)
 
 
@@ -97,10 +97,9 @@ def _stored(run: Run, repair_steps: int, output: Path) -> pd.DataFrame | None:
     """The stored table of a run as it is now, one's own or the reference study's, with repairs of so many steps."""
     weights = [fingerprint(result.files) for result in stored_results([run], output)]
     for place in filter(None, (output, reference_dir())):
-        table = read_pruned(pruned_file(place, run))
-        if table is not None and (table["repair_steps"] == repair_steps).all():
-            if not weights or (table["weights"] == weights[0]).all():
-                return table
+        table = read_pruned(pruned_file(place, run, repair_steps), repair_steps)
+        if table is not None and (not weights or (table["weights"] == weights[0]).all()):
+            return table
     return None
 
 

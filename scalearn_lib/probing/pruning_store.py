@@ -7,11 +7,14 @@ from pathlib import Path
 
 import pandas as pd
 
-from ..errors import say_once
+from ..errors import UserError, say_once
 from ..paths import reference_dir
 from ..runs.run import Run, slug
 
 FOLDER = "pruning"
+
+REPAIR_STEPS = 60
+"""Steps of a repair at most, in what claims are about."""
 
 TYPES = {
     **{"suite": str, "task": str, "method": str, "encoder": str, "seed": int, "k": float, "budget": str},
@@ -26,14 +29,22 @@ blanks between, empty for those of the suite); how many sources are `kept` `of` 
 for the row; the version of the `code`; and a fingerprint of the run's `weights`."""
 
 
-def pruned_file(output: Path, run: Run) -> Path:
-    """Where the scores of a run with fewer sources lie: below `output`, in the folder that the run has, and ".csv"."""
+def pruned_file(output: Path, run: Run, repair_steps: int = REPAIR_STEPS) -> Path:
+    """Where the scores of a run with fewer sources lie: below `output`, in the folder that the run has, and ".csv".
+
+    Scores after repairs of another number of steps than usual have a file of their own.
+    """
     folder = run.folder(output / FOLDER)
-    return folder.parent / f"{folder.name}.csv"
+    other = "" if repair_steps == REPAIR_STEPS else f"-repair{repair_steps}"
+    return folder.parent / f"{folder.name}{other}.csv"
 
 
-def read_pruned(file: Path) -> pd.DataFrame | None:
-    """Return a table with the columns of `TYPES`; `None` where there is none, or a damaged one, which is named once."""
+def read_pruned(file: Path, repair_steps: int = REPAIR_STEPS) -> pd.DataFrame | None:
+    """Return a table with the columns of `TYPES`.
+
+    `None` where there is none, one with repairs of another number of steps (which all lay in one file once), or a
+    damaged one, which is named once.
+    """
     try:
         # Texts only where they are meant: a task may be called "NA", and a fingerprint have digits alone.
         missing = {"k": [""], "weights": [""]}  # the latter is the last column: a row was cut off
@@ -45,7 +56,7 @@ def read_pruned(file: Path) -> pd.DataFrame | None:
     if table.empty or [*table.columns] != [*TYPES] or table.drop(columns="k").isna().any(axis=None):
         say_once(f"Left out: {file} is no table of scores with fewer sources; remove it and prune again.")
         return None
-    return table
+    return table if (table["repair_steps"] == repair_steps).all() else None
 
 
 def write_pruned(table: pd.DataFrame, file: Path) -> None:
@@ -75,13 +86,29 @@ def keep_pruned(runs: Iterable[Run], output: Path, reference: Path) -> list[str]
 def load_pruned(output: Path, suite: str, encoder: str, budget: str) -> pd.DataFrame:
     """Return all stored scores with fewer sources, those of the reference study where one's own are not there.
 
-    Columns: those of `TYPES`. Damaged files are named in a line and left out, and so are runs with overrides.
+    Columns: those of `TYPES`. Damaged files are named in a line and left out, and so are those made from other data of
+    a user than now. Runs with overrides are left out, and repairs of another number of steps than usual.
     """
     inside = Path(FOLDER, suite, slug(encoder), budget)
-    files = {}
-    for place in (reference_dir(), output):
-        found = (place / inside).glob("*/*/seed*.csv") if place else ()
-        files |= {file.relative_to(place): file for file in found}
-    tables = [read_pruned(file) for _, file in sorted(files.items())]
-    tables = [table for table in tables if table is not None]
-    return pd.concat(tables or [pd.DataFrame(columns=[*TYPES]).astype(TYPES)], ignore_index=True)
+    tables, old = {}, 0
+    for place in filter(None, (reference_dir(), output)):
+        for file in sorted((place / inside).glob("*/*/seed*.csv")):
+            table = read_pruned(file)
+            if table is not None and _is_of_now(table, file):
+                tables[file.relative_to(place)] = table
+            elif table is not None:
+                old += 1
+    if old:
+        say_once(f"{old} tables of '{suite}' with fewer sources are left out: they were made from other data.")
+    every = [table for _, table in sorted(tables.items())]
+    return pd.concat(every or [pd.DataFrame(columns=[*TYPES]).astype(TYPES)], ignore_index=True)
+
+
+def _is_of_now(table: pd.DataFrame, file: Path) -> bool:
+    """Whether a table was made from a user's data as they are now; published data stay what they are."""
+    suite, task, method, sources = table.loc[0, ["suite", "task", "method", "source_tasks"]]
+    try:
+        run = Run(suite, task, method, source_tasks=tuple(sources.split()) or None, adapters=())
+    except UserError:  # the suite has the task no more
+        return False
+    return not run.content or file.parent.name.endswith(f"@{run.content[:8]}")

@@ -159,6 +159,21 @@ def test_a_result_that_a_left_behind_worker_makes_is_not_forgotten(tmp_path: Pat
     worker.kill()
 
 
+def test_a_table_that_lacks_strengths_or_heads_is_not_forgotten(tmp_path: Path) -> None:
+    wanted = Probe("toy", "toy_topic", "toy_pair", "tiny", "smoke", (0.0, 1.0), (0, 1))
+    file = wanted.file(tmp_path)
+    file.parent.mkdir(parents=True)
+    columns = "toy_topic,toy_pair,seed,score,validation,code,data"
+    file.write_text(f"{columns}\n0.0,0.0,0,0.5,0.5,aaaa,dddd\n")
+    jobs = make_jobs(study(wanted))
+    assert state(wanted, tmp_path) == "missing"
+    forget_failures(jobs, tmp_path)
+    assert file.exists()
+    file.write_text(columns)
+    forget_failures(jobs, tmp_path)
+    assert not file.exists()
+
+
 def test_one_failure_does_not_keep_the_others_of_its_job_from_being_made(tmp_path: Path) -> None:
     wild = replace(ADAPTER, overrides={"learning_rate": 1e30})
     found = []

@@ -12,15 +12,24 @@ from torch import nn
 
 from scalearn_lib import ScaLearnConfig
 from scalearn_lib.composition.reading import transfer_layers
-from scalearn_lib.errors import UserError
+from scalearn_lib.errors import UserError, say_once
 from scalearn_lib.methods import get_method
 from scalearn_lib.probing import pruning
 from scalearn_lib.probing.pruning import kept_block, prune
-from scalearn_lib.probing.pruning_store import TYPES, keep_pruned, load_pruned, pruned_file
+from scalearn_lib.probing.pruning_store import (
+    REPAIR_STEPS,
+    TYPES,
+    keep_pruned,
+    load_pruned,
+    pruned_file,
+    read_pruned,
+    write_pruned,
+)
 from scalearn_lib.probing.source_sizes import source_sizes
 from scalearn_lib.runs import Run, execute, load_trained
 from scalearn_lib.runs.data import splits_of, tokenizer_of
 from scalearn_lib.tasks import get_task
+from tests.runs.test_own_runs import suite_file
 
 TASK = get_task("toy", "toy_topic")
 WHERE = ("toy", "tiny", "smoke")
@@ -34,7 +43,7 @@ def run_of(method: str = "scalearn", **more: object) -> Run:
 def output(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of results, in which a run of ScaLearn has been pruned."""
     folder = tmp_path_factory.mktemp("outputs")
-    prune(run_of(), kept=(1, 2), repair_steps=3, output=folder)
+    prune(run_of(), kept=(1, 2), output=folder)
     return folder
 
 
@@ -77,7 +86,7 @@ def test_sources_are_ranked_by_what_they_add(model: nn.Module, output: Path) -> 
     assert list(sizes) == sorted(sizes, reverse=True)
     assert sizes.to_dict() == pytest.approx(by_hand(model, rows), rel=1e-4)
     assert len(set(sizes.round(6))) == len(sizes)
-    stored = prune(run_of(), (1, 2), 3, output)
+    stored = prune(run_of(), (1, 2), output=output)
     train = splits_of(run_of(), TASK)[0]["train"]
     assert len(train) == pruning.ROWS
     ranking = [
@@ -98,7 +107,7 @@ def test_a_source_of_no_size_is_the_last_to_be_kept(model: nn.Module) -> None:
 
 
 def test_all_sources_as_they_are_have_the_runs_own_score(output: Path) -> None:
-    table = prune(run_of(), (1, 2), 3, output)
+    table = prune(run_of(), (1, 2), output=output)
     result, count = execute(run_of(), output), len(run_of().sources())
     assert [*zip(table["kept"], table["repaired"], strict=True)] == [
         (1, False), (1, True), (2, False), (2, True), (count, False), (count, True)
@@ -106,7 +115,7 @@ def test_all_sources_as_they_are_have_the_runs_own_score(output: Path) -> None:
     everything = table[(table["kept"] == count) & ~table["repaired"]].iloc[0]
     assert everything["score"] == pytest.approx(result.score, abs=1e-6)
     assert everything["validation"] == pytest.approx(result.validation[result.metric], abs=1e-6)
-    assert (table["of"] == count).all() and (table["steps"] == table["repaired"] * 3).all()
+    assert (table["of"] == count).all() and (table["steps"] == table["repaired"] * 4).all()  # as the budget has
     adapter = next(iter(load_trained(run_of(), output).get_adapter("toy_topic")[0].values()))
     assert (table["width"] == table["kept"] * adapter.adapter_up.in_features).all()
     assert table["k"].isna().all() and set(table["method"]) == {"scalearn"} and table["score"].between(0, 1).all()
@@ -145,11 +154,11 @@ def test_variants_can_be_pruned(method: str, output: Path) -> None:
 
 
 def test_what_is_stored_is_read(output: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    first, file = prune(run_of(), (1, 2), 3, output), pruned_file(output, run_of())
+    first, file = prune(run_of(), (1, 2), output=output), pruned_file(output, run_of())
     assert file.relative_to(output).as_posix() == "pruning/toy/tiny/smoke/scalearn/toy_topic/seed0.csv"
     before = file.read_bytes()
     monkeypatch.setattr(pruning, "train", None)
-    again = prune(run_of(), (2,), 3, output)
+    again = prune(run_of(), (2,), output=output)
     assert file.read_bytes() == before and [*file.parent.glob("*.csv")] == [file]
     pd.testing.assert_frame_equal(again, first[first["kept"] > 1].reset_index(drop=True))
 
@@ -157,21 +166,25 @@ def test_what_is_stored_is_read(output: Path, monkeypatch: pytest.MonkeyPatch) -
 def test_further_numbers_are_added_and_other_repairs_are_made(output: Path, tmp_path: Path) -> None:
     (tmp_path / "toy").symlink_to(output / "toy")
     run = run_of()
-    prune(run, (1,), 2, tmp_path)
-    added = prune(run, (3,), 2, tmp_path)
+    prune(run, (1,), output=tmp_path)
+    added = prune(run, (3,), output=tmp_path)
     assert [*added["kept"].unique()] == [3, 4]
-    assert [*load_pruned(tmp_path, *WHERE)["kept"].unique()] == [1, 3, 4]
-    assert (prune(run, (1,), 3, tmp_path)["repair_steps"] == 3).all()
-    table = pd.read_csv(pruned_file(tmp_path, run), dtype=str).assign(weights="other")
-    table.to_csv(pruned_file(tmp_path, run), index=False)
-    assert "other" not in {*prune(run, (1,), 3, tmp_path)["weights"]}  # the run was made again since
+    usual = load_pruned(tmp_path, *WHERE)
+    assert [*usual["kept"].unique()] == [1, 3, 4]
+    other = prune(run, (1,), 2, tmp_path)
+    assert (other["repair_steps"] == 2).all() and pruned_file(tmp_path, run, 2).name == "seed0-repair2.csv"
+    pd.testing.assert_frame_equal(load_pruned(tmp_path, *WHERE), usual)  # which claims read: as it was, and alone
+    pd.testing.assert_frame_equal(prune(run, (1,), 2, tmp_path), other)
+    table = pd.read_csv(pruned_file(tmp_path, run, 2), dtype=str).assign(weights="other")
+    table.to_csv(pruned_file(tmp_path, run, 2), index=False)
+    assert "other" not in {*prune(run, (1,), 2, tmp_path)["weights"]}  # the run was made again since
 
 
 def test_repairs_can_be_repeated(output: Path, tmp_path: Path) -> None:
     (tmp_path / "toy").symlink_to(output / "toy")
-    again = prune(run_of(), (1, 2), 3, tmp_path)
+    again = prune(run_of(), (1, 2), output=tmp_path)
     pd.testing.assert_frame_equal(
-        again.drop(columns="seconds"), prune(run_of(), (1, 2), 3, output).drop(columns="seconds")
+        again.drop(columns="seconds"), prune(run_of(), (1, 2), output=output).drop(columns="seconds")
     )
 
 
@@ -191,7 +204,7 @@ def test_a_damaged_table_is_named_left_out_and_made_again(
         said = capsys.readouterr().err.splitlines()
         assert len(said) == 1 and str(damaged) in said[0]
         assert frame.empty and [*frame.columns] == [*TYPES] and (~frame["repaired"]).sum() == 0
-    assert len(prune(run_of(), (1,), 2, tmp_path)) == 4
+    assert len(prune(run_of(), (1,), output=tmp_path)) == 4
     assert [*load_pruned(tmp_path, *WHERE)["kept"].unique()] == [1, 4]
 
 
@@ -203,12 +216,32 @@ def test_the_reference_study_is_read_where_ones_own_is_not_there(
     assert str(pruned_file(reference, run_of())) in line
     monkeypatch.setenv("SCALEARN_REFERENCE", str(reference))
     monkeypatch.setattr(pruning, "execute", None)
-    pd.testing.assert_frame_equal(prune(run_of(), (1, 2), 3, own), prune(run_of(), (1, 2), 3, output))
+    pd.testing.assert_frame_equal(prune(run_of(), (1, 2), output=own), prune(run_of(), (1, 2), output=output))
     assert len(load_pruned(own, *WHERE)) == 6 and not own.exists()
     other = pruned_file(own, run_of())
     other.parent.mkdir(parents=True)
     other.write_text(pruned_file(reference, run_of()).read_text().replace(",False,", ",True,"))
     assert load_pruned(own, *WHERE)["repaired"].all()
+    shorter = other.read_text().replace(f",{REPAIR_STEPS},", ",3,")  # as it lay there once
+    other.write_text(shorter)
+    assert set(load_pruned(own, *WHERE)["repair_steps"]) == {REPAIR_STEPS}
+    assert keep_pruned([run_of()], own, reference) == [] and shorter != pruned_file(reference, run_of()).read_text()
+
+
+def test_tables_of_a_users_earlier_data_do_not_count(
+    output: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def stored(words: str, score: float) -> pd.DataFrame:
+        run = Run(suite_file(tmp_path, words), "first", "scalearn", "tiny", budget="smoke")
+        about = {"suite": run.suite, "task": run.task, "score": score}
+        write_pruned(read_pruned(pruned_file(output, run_of())).assign(**about), pruned_file(tmp_path, run))
+        return load_pruned(tmp_path, "notes", "tiny", "smoke")
+
+    say_once.cache_clear()
+    assert set(stored("ward", 0.5)["score"]) == {0.5} and not capsys.readouterr().err
+    assert set(stored("other", 0.75)["score"]) == {0.75}
+    assert "1 tables of 'notes' with fewer sources are left out: they were made from other" in capsys.readouterr().err
+    assert len([*tmp_path.glob("pruning/notes/tiny/smoke/scalearn/first@*/seed0.csv")]) == 2
 
 
 @pytest.mark.parametrize("method", ["adapter_fusion", "polytropon", "adapter"])

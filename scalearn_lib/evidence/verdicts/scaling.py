@@ -18,7 +18,7 @@ OWN, OTHER = "omega_target", "omega_partner"
 def cases(pairs: pd.DataFrame) -> Iterator[tuple[str, str, pd.DataFrame]]:
     """Yield target, partner and their settings (`omega_target`, `omega_partner`, `validation`, `score`, in points).
 
-    Probes without validation scores are left out.
+    Heads whose outputs are not finite, and whose scores therefore are NaN, are left out.
 
     Args:
         pairs: see `probing.load_pairs`.

@@ -10,7 +10,7 @@ import pytest
 from scalearn_lib.evidence.results import load_results
 from scalearn_lib.evidence.verdicts.beyond import OWN_RATES
 from scalearn_lib.evidence.verdicts.decided import claims
-from scalearn_lib.probing.pruning_store import pruned_file, write_pruned
+from scalearn_lib.probing.pruning_store import REPAIR_STEPS, pruned_file, write_pruned
 from scalearn_lib.runs import Run
 from tests.stored import store
 
@@ -103,6 +103,8 @@ def test_fewer_sources_are_compared_with_all_of_the_same_run(tmp_path: Path) -> 
         )
     other = Run("toy", TASK, "scalearn", "tiny", 3, 32, "smoke", source_tasks=("toy_pair", "toy_score"))
     write_pruned(pruned(other, {(2, False): 0.1, (2, True): 0.1}), pruned_file(tmp_path, other))  # other source tasks
+    shorter = pruned(run, {(4, False): 0.1, (2, False): 0.9, (2, True): 0.9}).assign(repair_steps=3)
+    write_pruned(shorter, pruned_file(tmp_path, run, 3))  # other repairs
     as_it_is, repaired = verdict(tmp_path, "kept-32-2"), verdict(tmp_path, "repaired-32-2")
     assert as_it_is["effect"] == pytest.approx(-17 / 3) and as_it_is["seeds"] == "3"
     assert repaired["effect"] == pytest.approx(0) and verdict(tmp_path, "kept-full-2")["verdict"] == "not run"
@@ -112,6 +114,6 @@ def pruned(run: Run, scores: dict[tuple[int, bool], float]) -> pd.DataFrame:
     """A table of a run whose scores by number of sources and repair are these."""
     about = {key: getattr(run, key) for key in "suite task method encoder seed k budget sampling".split()}
     about |= {"source_tasks": " ".join(run.source_tasks or ()), "adapters": "", "of": max(kept for kept, _ in scores)}
-    about |= {"validation": 0.5, "steps": 4, "repair_steps": 4, "sources": "a b", "seconds": 1.0}
+    about |= {"validation": 0.5, "steps": 4, "repair_steps": REPAIR_STEPS, "sources": "a b", "seconds": 1.0}
     about |= {"width": 8, "code": "code", "weights": "weights"}
     return pd.DataFrame([about | {"kept": k, "repaired": r, "score": score} for (k, r), score in scores.items()])

@@ -230,7 +230,7 @@ def test_probes_are_added_to_those_that_are_stored(tmp_path: Path, capsys: pytes
     def stored(strengths: tuple[float, ...], heads: tuple[int, ...], score: float, data: str) -> pd.DataFrame:
         rows = [(a, b, seed, score) for a, b in product(strengths, repeat=2) for seed in heads]
         made = {"toy_topic": MADE["toy_topic"].model_copy(update={"data": data}), "toy_pair": MADE["toy_pair"]}
-        frame = pd.DataFrame(rows, columns=["toy_topic", "toy_pair", "seed", "score"])
+        frame = pd.DataFrame(rows, columns=["toy_topic", "toy_pair", "seed", "score"]).assign(validation=score)
         file = store_pairs(frame, made, tmp_path, "toy", "tiny", "smoke")
         return file, load_pairs(tmp_path, "toy", "tiny", "smoke")
 
