@@ -53,8 +53,8 @@ def store_scaling(folder: Path, output: Path) -> None:
 
 
 def few_shot_runs() -> list[Run]:
-    """The runs behind assignment 3: each variant over each set of sources, and two baselines, with three draws."""
-    common = {"suite": "offline", "task": TARGET, "k": SHOTS}
+    """The runs of the reference study behind assignment 3: each variant over each set of sources, and two baselines."""
+    common = {"suite": "offline", "task": TARGET, "k": SHOTS, "budget": "converged"}
     runs = [Run(method="adapter", seed=seed, **common) for seed in range(3)]
     runs += [Run(method="adapter_fusion", seed=seed, **common) for seed in range(3)]
     for names, variant, seed in itertools.product(SETS.values(), VARIANTS, range(3)):
