@@ -177,16 +177,17 @@ def parameters_against_score(scores: pd.DataFrame, title: str) -> Figure:
         axes.errorbar(point["x"], point["y"], yerr=np.nan_to_num(point["sd"]), linestyle="", ms=9, capsize=3, **style)
         if not many:
             text, where = f"{method}\n{int(point['x']):,}", (point["x"], point["y"])
-            offset = (7, 4) if number % 2 == 0 else (7, -26)  # beside the bar, in turn: no overlap
-            axes.annotate(text, where, offset, textcoords="offset points", fontsize=9)
+            right = number % 2 == 0  # beside the bar, above right and below left in turn: neighbours do not overlap
+            style = {"xytext": (7, 4) if right else (-7, -26), "ha": "left" if right else "right"}
+            axes.annotate(text, where, textcoords="offset points", fontsize=9, **style)
     if many:
         axes.legend(title="method, transfer parameters", loc="center left", bbox_to_anchor=(1, 0.5), fontsize=9)
     low, high = (points["y"] - points["sd"].fillna(0)).min(), (points["y"] + points["sd"].fillna(0)).max()
     room = max(high - low, 0.02)
-    axes.set(title=title, xlabel="transfer parameters", ylabel="mean test score")
+    axes.set(title=textwrap.fill(title, 75), xlabel="transfer parameters", ylabel="mean test score")
     axes.set_xscale("symlog", linthresh=1)  # AdapterSoup has none
     axes.set_ylim(low - 0.4 * room, high + 0.35 * room)
-    axes.set_xlim(points["x"].min() / 8 - (points["x"].min() == 0), points["x"].max() * 8)
+    axes.set_xlim(points["x"].min() / 8 - (points["x"].min() == 0), points["x"].max() * 50)
     return figure
 
 
@@ -224,13 +225,13 @@ def method_scores(scores: pd.DataFrame, title: str, published: pd.DataFrame | No
         scores: columns `task` (categorical, in order), `method` (titles), `score`, one row per run.
         published: columns `task`, `method` (titles), `paper`, `paper_encoder`.
     """
-    figure, axes = plt.subplots(figsize=(9, 4.4))
-    methods = list(dict.fromkeys(scores["method"]))
+    figure, axes = plt.subplots(figsize=(max(9, 1.3 * scores["task"].nunique()), 4.4))
+    methods, dodge = list(dict.fromkeys(scores["method"])), 0.7
     if published is not None and len(published):
         tasks, count = list(scores["task"].cat.categories), max(1, len(methods) - 1)
         shown = published[published["task"].isin(tasks) & published["method"].isin(methods)]
         for row in shown.itertuples():  # where pointplot puts the points
-            x = tasks.index(row.task) + (methods.index(row.method) / count - 0.5) * 0.5 * (len(methods) > 1)
+            x = tasks.index(row.task) + (methods.index(row.method) / count - 0.5) * dodge * (len(methods) > 1)
             axes.plot(x, row.paper, "_", color=method_colors()[row.method], ms=11, mew=2.5)
         axes.plot([], [], "_", color="grey", ms=11, mew=2.5, label=f"paper, {shown['paper_encoder'].iloc[0]}")
     sns.pointplot(
@@ -239,7 +240,7 @@ def method_scores(scores: pd.DataFrame, title: str, published: pd.DataFrame | No
         y="score",
         hue="method",
         hue_order=methods,
-        dodge=0.5,
+        dodge=dodge,
         linestyle="none",
         errorbar="sd",
         palette=method_colors(),

@@ -68,12 +68,12 @@ def effects(verdicts: pd.DataFrame, title: str) -> Figure:
 
 
 def score_against_parameters(scores: pd.DataFrame, title: str) -> Figure:
-    """Mean test score of each method, in their order and with their coefficients, a panel for each number of examples.
+    """Mean test score of each method, by the number of their coefficients, a panel for each number of examples.
 
     Args:
-        scores: columns `examples`, `task`, `method` (titles, in order), `transfer_parameters`, `score`; a row per run.
+        scores: columns `examples`, `task`, `method` (titles), `transfer_parameters`, `score`; a row per run.
     """
-    counts = scores.groupby("method", observed=True)["transfer_parameters"].max()
+    counts = scores.groupby("method", observed=True)["transfer_parameters"].max().sort_values()
     names = {method: f"{method}, {count:,.0f}" for method, count in counts.items()}
     grid = sns.catplot(
         scores.assign(trained=scores["method"].map(names).astype(str)),
