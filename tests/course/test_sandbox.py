@@ -95,7 +95,11 @@ def test_a_child_without_an_environment_ends_with_the_notebook(identity: None) -
         f"{LIBC}import time\narguments = (ctypes.c_char_p * 3)(b'sleep', b'{seconds}', None)\n"
         "nothing = (ctypes.c_char_p * 1)(None)\n"
         "if libc.fork() == 0:\n    libc.setsid()\n    libc.execve(b'/usr/bin/sleep', arguments, nothing)\n"
-        "time.sleep(1)\nprint([open(f'/proc/{n}/cmdline').read() for n in os.listdir('/proc') if n.isdigit()])"
+        "for _ in range(50):  # on a busy machine it takes a while to start\n"
+        "    time.sleep(0.2)\n"
+        "    seen = [open(f'/proc/{n}/cmdline').read() for n in os.listdir('/proc') if n.isdigit()]\n"
+        f"    if any('{seconds}' in line and 'sleep' in line for line in seen):\n        break\n"
+        "print(seen)"
     )
     (cell,), _ = run(child)
     assert seconds in printed(cell)  # it did start
