@@ -39,13 +39,11 @@ def claims(arguments: argparse.Namespace) -> None:
     from ..tasks import get_suite
 
     where = (arguments.output or output_dir(), get_suite(arguments.suite).name)
-    every = suite_results(*where, encoder=arguments.encoder)
-    results = every[every["budget"] == arguments.budget]
+    results = suite_results(*where, encoder=arguments.encoder, budget=arguments.budget)
     sources = source_tasks_compared(results)
     print("\n".join(lines(claims(*where, arguments.encoder, arguments.budget, sources))))
-    others = every["budget"].value_counts().drop(arguments.budget, errors="ignore")
-    if results.empty and len(others):
-        there = ", ".join(f"{count} in {budget}" for budget, count in others.items())
+    if results.empty and len(others := suite_results(*where, encoder=arguments.encoder)):
+        there = ", ".join(f"{count} in {budget}" for budget, count in others["budget"].value_counts().items())
         print(f"\nNo results in the budget {arguments.budget}, but {there}: name one with --budget.")
 
 
