@@ -9,9 +9,11 @@ import re
 from datetime import date
 from pathlib import Path
 
+import pandas as pd
+
 from scalearn_lib.evidence import claims, figures, source_tasks_compared, suite_results, titled
 from scalearn_lib.evidence.tables import with_source_tasks
-from scalearn_lib.evidence.verdicts.claim import FAILS, HOLDS, NOT_RUN, PAPER
+from scalearn_lib.evidence.verdicts.claim import FAILS, HOLDS, NOT_RUN, PAPER, UNDECIDED
 from scalearn_lib.evidence.verdicts.telling import counted, readable
 from scalearn_lib.paths import reference_dir
 
@@ -24,13 +26,16 @@ MAIN = ("full-", "few-")
 """Names of the claims that README shows start so; what else is decided is shown too."""
 BEYOND_SHOWN = {"start-32-4": "with 32 examples, ω does better when it starts at 4/T instead of the paper's 2/T"}
 """The claims beyond the paper that README tells in other words, if they are decided."""
+SUITES = {"offline": "`offline`: nine small tasks", "glue": "`glue`: five of its tasks"}
+"""Columns of the table."""
 SETTING = {"encoder": "minilm", "budget": "converged"}
 
 
 def verdicts_page() -> str:
     """Return the part of README that the reference study decides, as Markdown: the main claims, and what is decided."""
-    reference, rows, notes, told = reference_dir(), [], [], []
-    for suite in ("offline", "glue"):
+    reference, notes, told = reference_dir(), [], []
+    cells: dict[str, dict[str, str]] = {}
+    for suite in SUITES:
         results = suite_results(reference, suite, **SETTING, overrides="{}")
         if results.empty:
             notes.append(f"On `{suite}` nothing has been run yet.")
@@ -41,18 +46,24 @@ def verdicts_page() -> str:
         notes.append(f"On `{suite}`, of the paper's {len(verdicts)} claims {counted(verdicts['verdict'])}.")
         main = verdicts["name"].str.startswith(MAIN) & (verdicts["verdict"] != NOT_RUN)
         for claim, row in readable(verdicts[main | verdicts["verdict"].isin([HOLDS, FAILS])]).iterrows():
-            effect = f"{row['effect']} {row['on these tasks']}".strip()
-            rows.append(f"| {suite} | {claim} | **{row['verdict']}** | {effect} | {row['rests on']} |")
+            cells.setdefault(claim, {})[suite] = f"**{row['verdict']}**, {_found(row)}"
         for name, claim in beyond.groupby("name", sort=False):
             row = readable(claim).iloc[0]
-            found = f"**{row['verdict']}**, {row['effect']} {row['on these tasks']}, {row['rests on']}"
+            found = f"**{row['verdict']}**, {_found(row)}"
             told.append(f"Beyond the paper ([notebook 06]({CHAPTER})): {BEYOND_SHOWN[name]}: {found}.")
-    heading = ["| suite | the paper's claim | verdict | effect, 95 % interval | rests on |", "|---|---|---|---|---|"]
-    table = [*heading, *rows, ""] if rows else []
-    if rows:
+    table = []
+    if cells:
+        table = [f"| the paper's claim | {' | '.join(SUITES.values())} |", "|---" * (len(SUITES) + 1) + "|"]
+        decided = sorted(cells, key=lambda claim: all(f"**{UNDECIDED}**" in cell for cell in cells[claim].values()))
+        table += [f"| {' | '.join([claim, *(cells[claim].get(suite, '') for suite in SUITES)])} |" for claim in decided]
         notes.append("Intervals are for one claim alone, verdicts are corrected for all that were tested (Holm).")
     notes.append("[All claims](docs/findings.md), with what would decide them.")
-    return "\n".join([*table, " ".join(notes), "", *told, ""])
+    return "\n".join([*table, "", " ".join(notes), "", *told, ""])
+
+
+def _found(row: pd.Series) -> str:
+    """Effect, interval and what they rest on."""
+    return f"{row['effect']} {row['on these tasks']}".strip() + f", {row['rests on']}"
 
 
 def draw(place: Path) -> None:

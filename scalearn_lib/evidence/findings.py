@@ -31,7 +31,7 @@ def findings_page(output: Path, encoder: str, budget: str) -> str:
     """
     stored = load_results(output, encoder=encoder, budget=budget, overrides="{}")
     two_stage = [get_method(name).two_stage for name in stored["method"]]
-    suites = [name for name in dict.fromkeys(stored["suite"]) if name in set(stored["suite"][two_stage])]
+    suites = list(stored["suite"][two_stage].value_counts().index)  # the largest first
     if not suites:
         raise UserError(
             f"No results of two-stage methods for encoder '{encoder}' and budget '{budget}' in {output}; "
@@ -69,8 +69,10 @@ def findings_page(output: Path, encoder: str, budget: str) -> str:
     page += _table(asked[asked["verdict"] != NOT_RUN], ["verdict", *COLUMNS, "would decide", "note"])
     page += ["", "## Beyond the paper", ""]
     ran = beyond[beyond["verdict"] != NOT_RUN]
-    page += [f"{len(ran)} of {len(beyond)} claims were run; {against_predictions(ran)}.", ""]
-    page += _table(ran, ["verdict", "predicted", *COLUMNS, "would decide", "note"])
+    for suite, part in beyond.groupby("suite", sort=False):
+        tried = ran[ran["suite"] == suite]
+        page.append(f"- On `{suite}`, {len(tried)} of {len(part)} claims were run; {against_predictions(tried)}.")
+    page += ["", *_table(ran, ["verdict", "predicted", *COLUMNS, "would decide", "note"])]
     page += ["", "## What differs from the paper's setting", ""]
     for suite, results in settings.items():
         page += [f"- `{suite}`: {difference}" for difference in _differences(suite, encoder, budget, results)]
@@ -113,6 +115,8 @@ def _differences(suite: str, encoder: str, budget: str, results: pd.DataFrame) -
     joint = results["method"].map(lambda name: get_method(name).joint).astype(bool)
     runs = results.assign(task=results["task"].mask(joint, "all"))  # a joint run is a result of each task
     runs = runs.drop_duplicates(["method", "source_tasks", "adapters", "task", "k", "seed"])
+    devices = [f"{count} on {name}" for name, count in runs["device"].value_counts().items()]
+    found.append(f"results by where they were made: {', '.join(devices)}.")
     limited = runs[stopped_early(runs)]
     if len(limited):
         every = runs["method"].value_counts()
