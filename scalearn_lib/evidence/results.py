@@ -36,7 +36,7 @@ COLUMNS = (
 ).split()
 
 
-def load_results(output: Path, **where: object) -> pd.DataFrame:
+def load_results(output: Path, reference: bool = True, **where: object) -> pd.DataFrame:
     """Return one row per complete, successful run below `output` or of the reference study, for tables and figures.
 
     Columns: the run's fields (`suite`, `task`, `method`, `encoder`, `seed`, `k`, `budget`, `overrides` as JSON,
@@ -51,10 +51,11 @@ def load_results(output: Path, **where: object) -> pd.DataFrame:
 
     Args:
         output: the folder that runs were executed into.
+        reference: whether results of the reference study count that are not there.
         **where: values that fields must have, such as `suite="offline"`.
     """
     rows = []
-    for result, folder in _every(output):
+    for result, folder in _every(output, reference):
         for task in result.tasks or [result.run.task]:  # a joint run has several
             row = _row(result.of_task(task)) | {"folder": str(folder)}
             if all(row[key] == value for key, value in where.items()):
@@ -62,7 +63,7 @@ def load_results(output: Path, **where: object) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
-def _every(output: Path) -> Iterator[tuple[Result, Path]]:
+def _every(output: Path, reference: bool) -> Iterator[tuple[Result, Path]]:
     """Each usable result below `output` with its folder, then those of the reference study that are not there."""
     own = set()
     for file in sorted(output.glob(f"*/*/*/*/*/seed*/{RESULT}")):  # as `Run.folder` has it: nothing half-written
@@ -76,7 +77,7 @@ def _every(output: Path) -> Iterator[tuple[Result, Path]]:
         if isinstance(result, Result):  # else removed since it was listed
             own.add(result.run.folder(Path()))
             yield result, file.parent
-    for result, folder in reference_results():
+    for result, folder in reference_results() if reference else ():
         if result.run.folder(Path()) not in own:
             yield result, folder
 

@@ -39,9 +39,9 @@ def measured(output: Path) -> pd.DataFrame:
 
     Columns: the keys, `runs` (how many results), `steps` and `batch_size` of a run, `seconds` (median of a whole run,
     evaluation included), `step_seconds` (median of training divided by steps). Few-shot runs and runs with changed
-    settings are left out.
+    settings are left out, and so is the reference study: many of its runs shared a machine, up to 15 of them a GPU.
     """
-    results = load_results(output)
+    results = load_results(output, reference=False)
     results = results[results["steps"] > 0].assign(step_seconds=lambda r: r["train_seconds"] / r["steps"])
     # A joint run has a row per task, but is one run.
     joint = results["method"].map(lambda name: METHODS[name].joint).astype(bool)
