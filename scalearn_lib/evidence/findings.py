@@ -11,7 +11,7 @@ from ..methods import get_method
 from ..tasks import get_suite
 from .paper import published, same_encoder
 from .results import load_results, stopped_early
-from .tables import source_tasks_compared, suite_results, with_source_tasks
+from .tables import source_tasks_compared, suite_results, table, with_source_tasks
 from .verdicts.claim import BEYOND, FAILS, HOLDS, NOT_RUN, PAPER, QUESTIONS, UNDECIDED
 from .verdicts.decided import claims
 from .verdicts.telling import against_predictions, counted, not_run, readable
@@ -73,6 +73,10 @@ def findings_page(output: Path, encoder: str, budget: str) -> str:
         tried = ran[ran["suite"] == suite]
         page.append(f"- On `{suite}`, {len(tried)} of {len(part)} claims were run; {against_predictions(tried)}.")
     page += ["", *_table(ran, ["verdict", "predicted", *COLUMNS, "would decide", "note"])]
+    page += ["", "## Scores on all examples", "", "Test × 100 in each task's own metric, mean ± deviation over seeds."]
+    for suite in settings:
+        scores = table(output, suite, encoder, budget).rename_axis(columns=None).reset_index()
+        page += ["", f"`{suite}`:", "", *_markdown(scores.drop(columns="versions", errors="ignore"))]
     page += ["", "## What differs from the paper's setting", ""]
     for suite, results in settings.items():
         page += [f"- `{suite}`: {difference}" for difference in _differences(suite, encoder, budget, results)]
@@ -83,9 +87,12 @@ def _table(verdicts: pd.DataFrame, columns: list[str]) -> list[str]:
     if verdicts.empty:
         return ["None."]
     rows = pd.concat([readable(part).assign(suite=suite) for suite, part in verdicts.groupby("suite", sort=False)])
-    rows = rows.reset_index()[["suite", "claim", *columns]].replace("|", "\\|", regex=False)
-    cells = [[*rows.columns], ["---"] * len(rows.columns), *rows.astype(str).to_numpy().tolist()]
-    return [f"| {' | '.join(row)} |" for row in cells]
+    return _markdown(rows.reset_index()[["suite", "claim", *columns]])
+
+
+def _markdown(rows: pd.DataFrame) -> list[str]:
+    cells = rows.astype(str).replace(r"\|", r"\|", regex=True).to_numpy().tolist()
+    return [f"| {' | '.join(row)} |" for row in [[*rows.columns], ["---"] * len(rows.columns), *cells]]
 
 
 def _differences(suite: str, encoder: str, budget: str, results: pd.DataFrame) -> list[str]:

@@ -43,7 +43,11 @@ def test_the_page(output: Path) -> None:
     assert "| toy | ScaLearn is above AdapterFusion | +1.0 points |" in undecided and " seeds |" in undecided
     lacking = section(page, "What was not run")
     assert lacking.count("\n- ") == 2 and "no results of full-m (joint-1)" in lacking
+    scores = section(page, "Scores on all examples")
+    assert "`toy`:" in scores and "| ScaLearn [2 of 8 sources] | 8 | 50.0 |  | 1 |" in scores
+    assert "| ScaLearn | 8 | 71.0 ± 1.0 | 71.0 ± 1.0 |" in scores
     differs = section(page, "What differs from the paper's setting")
+    assert "- `toy`: results by where they were made: 18 on cpu." in differs
     assert "- `glue`: 1 of 8 tasks (rte)." in differs and "2 source tasks instead of 8" in differs
     assert "the encoder is tiny, the paper's roberta-base" in differs and "- `toy`: 3 seeds for a score." in differs
     assert "nan" not in page.lower().replace("finance", "")

@@ -8,6 +8,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from scalearn_lib.evidence.results import load_results
 from scalearn_lib.grids import costs as module
 from scalearn_lib.grids.costs import FILE, cost_table, estimate, measured
 from scalearn_lib.probing.pairs import Probe
@@ -75,3 +76,11 @@ def test_results_from_a_gpu_take_the_place_of_the_assumption(tmp_path: Path, mon
     assert "Big GPU" in cost.basis and "not been measured" not in cost.basis
     monkeypatch.setattr(module, "ASSUMED_GPU", 1.0)
     assert estimate([RUN], gpu=True, output=tmp_path).seconds == cost.seconds
+
+
+def test_times_of_the_reference_study_do_not_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its runs shared machines: what they took tells nothing of a run that has one to itself."""
+    timed(tmp_path / "reference", 0, 99.0)
+    monkeypatch.setenv("SCALEARN_REFERENCE", str(tmp_path / "reference"))
+    assert load_results(tmp_path / "own")["seconds"].tolist() == [99.0]
+    assert measured(tmp_path / "own").empty
