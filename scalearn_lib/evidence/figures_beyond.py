@@ -88,6 +88,7 @@ def score_against_parameters(scores: pd.DataFrame, title: str) -> Figure:
         dodge=0.3 if scores["task"].nunique() > 1 else False,  # seaborn divides by one less
         markers=list(MARKERS)[: scores["task"].nunique()],
         palette="colorblind",
+        sharex=False,  # few examples: far apart; all: close together
         height=0.42 * len(names) + 1.4,
         aspect=1.6,
     )
@@ -146,10 +147,10 @@ def over_count(frame: pd.DataFrame, x: str, label: str, title: str, style: str |
 
 
 def entropies(shares: pd.DataFrame, title: str) -> Figure:
-    """Entropy of the sources' shares over the training, a line per layer and a panel per method; means over runs.
+    """Entropy of the sources' shares over the training, a line per layer, a column per method; means over runs.
 
     Args:
-        shares: as `share_histories` returns them.
+        shares: as `share_histories` returns them, and `examples`, which gets a row each.
     """
     grid = sns.relplot(
         shares,
@@ -157,15 +158,17 @@ def entropies(shares: pd.DataFrame, title: str) -> Figure:
         y="entropy",
         hue="layer",
         col="method",
+        row="examples",
+        facet_kws={"sharex": "row"},
         kind="line",
         errorbar=None,
         palette=sns.color_palette("viridis", shares["layer"].nunique()),
-        height=3.8,
-        aspect=1.05,
+        height=3.2,
+        aspect=1.25,
     )
     for axes in grid.axes.flat:
         axes.axhline(0.5, color="black", lw=1, ls=":")
     grid.set(ylim=(0, 1.05))
     grid.set_axis_labels("training step", "entropy of shares\n(1: all sources alike)")
-    grid.set_titles("{col_name}")
+    grid.set_titles("{col_name}, {row_name}")
     return headed(grid, title, 110)
