@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import seaborn as sns
 import xarray as xr
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import NullLocator
@@ -221,19 +222,35 @@ def few_shot_curves(scores: pd.DataFrame, title: str) -> Figure:
 def method_scores(scores: pd.DataFrame, title: str, published: pd.DataFrame | None = None) -> Figure:
     """Score of each method on each task, points with standard deviations over seeds, and published scores as bars.
 
+    Joint methods, some of which may fail, have a panel with a scale of its own.
+
     Args:
         scores: columns `task` (categorical, in order), `method` (titles), `score`, one row per run.
         published: columns `task`, `method` (titles), `paper`, `paper_encoder`.
     """
-    figure, axes = plt.subplots(figsize=(max(9, 1.3 * scores["task"].nunique()), 4.4))
-    methods, dodge = list(dict.fromkeys(scores["method"])), 0.7
+    joint = {method.title for method in METHODS.values() if method.joint}
+    titles = list(dict.fromkeys(scores["method"]))
+    parts = [[title for title in titles if (title in joint) == jointly] for jointly in (False, True)]
+    parts = [part for part in parts if part]
+    size = (max(9, 1.3 * scores["task"].nunique()), 3.6 * len(parts) + 0.8)
+    figure, panels = plt.subplots(len(parts), 1, figsize=size, sharex=True, squeeze=False)
+    for axes, methods in zip(panels[:, 0], parts, strict=True):
+        _score_panel(axes, scores[scores["method"].isin(methods)], methods, published)
+    panels[0, 0].set_title(textwrap.fill(title, 85))
+    panels[-1, 0].tick_params(axis="x", rotation=20)
+    return figure
+
+
+def _score_panel(axes: Axes, scores: pd.DataFrame, methods: list[str], published: pd.DataFrame | None) -> None:
+    dodge = 0.7
     if published is not None and len(published):
         tasks, count = list(scores["task"].cat.categories), max(1, len(methods) - 1)
         shown = published[published["task"].isin(tasks) & published["method"].isin(methods)]
         for row in shown.itertuples():  # where pointplot puts the points
             x = tasks.index(row.task) + (methods.index(row.method) / count - 0.5) * dodge * (len(methods) > 1)
             axes.plot(x, row.paper, "_", color=method_colors()[row.method], ms=11, mew=2.5)
-        axes.plot([], [], "_", color="grey", ms=11, mew=2.5, label=f"paper, {shown['paper_encoder'].iloc[0]}")
+        if len(shown):
+            axes.plot([], [], "_", color="grey", ms=11, mew=2.5, label=f"paper, {shown['paper_encoder'].iloc[0]}")
     sns.pointplot(
         scores,
         x="task",
@@ -246,7 +263,5 @@ def method_scores(scores: pd.DataFrame, title: str, published: pd.DataFrame | No
         palette=method_colors(),
         ax=axes,
     )
-    axes.set(title=textwrap.fill(title, 85), xlabel="", ylabel="test score (the task's metric)")
+    axes.set(xlabel="", ylabel="test score\n(the task's metric)")
     axes.legend(title="", loc="center left", bbox_to_anchor=(1, 0.5))
-    axes.tick_params(axis="x", rotation=20)
-    return figure
