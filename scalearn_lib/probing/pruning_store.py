@@ -70,6 +70,8 @@ def write_pruned(table: pd.DataFrame, file: Path) -> None:
 def keep_pruned(runs: Iterable[Run], output: Path, reference: Path) -> list[str]:
     """Add the tables of these runs to a reference study; return a line per file that was written.
 
+    Rows that are there of the same weights stay, but for those that are made again.
+
     Args:
         runs: what may have a table.
         output, reference: folders.
@@ -78,6 +80,10 @@ def keep_pruned(runs: Iterable[Run], output: Path, reference: Path) -> list[str]
     for run in runs:
         table = read_pruned(pruned_file(output, run))
         if table is not None:
+            kept = read_pruned(pruned_file(reference, run))
+            if kept is not None:
+                kept = kept[kept["weights"].isin(table["weights"])]
+                table = pd.concat([kept, table]).drop_duplicates(["kept", "repaired"], keep="last")
             write_pruned(table, pruned_file(reference, run))
             lines.append(f"{run} with fewer sources: {pruned_file(reference, run)}")
     return lines

@@ -228,6 +228,18 @@ def test_the_reference_study_is_read_where_ones_own_is_not_there(
     assert keep_pruned([run_of()], own, reference) == [] and shorter != pruned_file(reference, run_of()).read_text()
 
 
+def test_a_shorter_table_does_not_replace_what_is_kept_of_the_same_weights(output: Path, tmp_path: Path) -> None:
+    whole = read_pruned(pruned_file(output, run_of()))
+    reference, own = tmp_path / "reference", tmp_path / "own"
+    keep_pruned([run_of()], output, reference)
+    few = whole[whole["kept"] == 2].assign(score=0.25)
+    for weights, rows in ((whole["weights"].iloc[0], len(whole)), ("other", len(few))):
+        write_pruned(few.assign(weights=weights), pruned_file(own, run_of()))
+        keep_pruned([run_of()], own, reference)
+        kept = read_pruned(pruned_file(reference, run_of()))
+        assert len(kept) == rows and set(kept.loc[kept["kept"] == 2, "score"]) == {0.25}
+
+
 def test_tables_of_a_users_earlier_data_do_not_count(
     output: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
