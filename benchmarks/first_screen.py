@@ -33,7 +33,7 @@ SETTING = {"encoder": "minilm", "budget": "converged"}
 
 def verdicts_page() -> str:
     """Return the part of README that the reference study decides, as Markdown: the main claims, and what is decided."""
-    reference, notes, told = reference_dir(), [], []
+    reference, short, notes, told = reference_dir(), [], [], []
     cells: dict[str, dict[str, str]] = {}
     for suite in SUITES:
         results = suite_results(reference, suite, **SETTING, overrides="{}")
@@ -43,6 +43,7 @@ def verdicts_page() -> str:
         verdicts = claims(reference, suite, *SETTING.values(), source_tasks_compared(results))
         beyond = verdicts[verdicts["name"].isin(BEYOND_SHOWN) & verdicts["verdict"].isin([HOLDS, FAILS])]
         verdicts = verdicts[verdicts["family"] == PAPER]
+        short += _in_short(suite, verdicts)
         notes.append(f"On `{suite}`, of the paper's {len(verdicts)} claims {counted(verdicts['verdict'])}.")
         main = verdicts["name"].str.startswith(MAIN) & (verdicts["verdict"] != NOT_RUN)
         for claim, row in readable(verdicts[main | verdicts["verdict"].isin([HOLDS, FAILS])]).iterrows():
@@ -56,9 +57,23 @@ def verdicts_page() -> str:
         table = [f"| the paper's claim | {' | '.join(SUITES.values())} |", "|---" * (len(SUITES) + 1) + "|"]
         decided = sorted(cells, key=lambda claim: all(f"**{UNDECIDED}**" in cell for cell in cells[claim].values()))
         table += [f"| {' | '.join([claim, *(cells[claim].get(suite, '') for suite in SUITES)])} |" for claim in decided]
-        notes.append("Intervals are for one claim alone, verdicts are corrected for all that were tested (Holm).")
+        notes.append(
+            "Intervals are for one claim alone, verdicts are corrected for all that were tested (Holm). An "
+            "empty cell: not run."
+        )
     notes.append("[All claims](docs/findings.md), with what would decide them.")
-    return "\n".join([*table, "", " ".join(notes), "", *told, ""])
+    return "\n".join([*short, *table, "", " ".join(notes), "", *told, ""])
+
+
+def _in_short(suite: str, verdicts: pd.DataFrame) -> list[str]:
+    """A sentence on ScaLearn and the single adapter, as far as it is decided."""
+    decided = verdicts.set_index("name")["verdict"]
+    shots = [name.split("-")[1] for name in decided.index if re.fullmatch(r"few-\d+-1", name)]
+    shots = [k for k in shots if decided[f"few-{k}-1"] == HOLDS]
+    said = " or ".join(filter(None, [", ".join(shots[:-1]), *shots[-1:]]))
+    parts = [f"with {said} examples ScaLearn is above a single adapter"] if shots else []
+    parts += {HOLDS: ["with all it is above one"], FAILS: ["with all it is not"]}.get(decided["full-1"], [])
+    return [f"In short, on `{suite}`: {', '.join(parts)}.", ""] if parts else []
 
 
 def _found(row: pd.Series) -> str:
@@ -67,7 +82,7 @@ def _found(row: pd.Series) -> str:
 
 
 def draw(place: Path) -> None:
-    """Draw score against k for all targets of the reference study that have several k."""
+    """Draw score against k for all targets of the offline suite that have several k."""
     results = suite_results(reference_dir(), "offline", **SETTING, overrides="{}", sampling="resampled")
     results = with_source_tasks(results, source_tasks_compared(results))
     few = figures.with_curves(results[results["method"].isin(METHODS)])

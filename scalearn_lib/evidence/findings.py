@@ -65,7 +65,7 @@ def findings_page(output: Path, encoder: str, budget: str) -> str:
         page += ["", "## What was not run", ""]
         for suite, part in ours[ours["verdict"] == NOT_RUN].groupby("suite", sort=False):
             page.append(f"- `{suite}`: {'; '.join(not_run(part))}.")
-    page += ["", "## Questions of its reviewers", ""]
+    page += ["", "## Questions of the paper's reviewers", ""]
     page += _table(asked[asked["verdict"] != NOT_RUN], ["verdict", *COLUMNS, "would decide", "note"])
     page += ["", "## Beyond the paper", ""]
     ran = beyond[beyond["verdict"] != NOT_RUN]

@@ -99,7 +99,8 @@ def run_grid(
         if executor == "local":
             at_once = jobs or len(gpus) or max(1, (os.cpu_count() or 2) // 2)
             options += ["--cores", str(max(at_once, os.cpu_count() or 1) if gpus else at_once)]
-            options += ["--resources", f"gpu={min(len(gpus), at_once)}"] if gpus else []
+            places = at_once if len(gpus) == 1 else min(len(gpus), at_once)  # jobs share a single one if asked to
+            options += ["--resources", f"gpu={places}"] if gpus else []
         elif jobs:
             options += ["--jobs", str(jobs)]
         _make(study, left, output, resources, options)

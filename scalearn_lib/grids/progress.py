@@ -105,7 +105,7 @@ def notebook_error(log: Path, at_work: bool) -> str | None:
 
 def _time_left(items: Sequence[Item], left: Sequence[Item], running: int, output: Path) -> str:
     """What the missing runs may take: their estimate, corrected by what the complete ones took."""
-    taken = load_results(output).drop_duplicates("folder").set_index("folder")
+    taken = load_results(output, reference=False).drop_duplicates("folder").set_index("folder")
     gpu = bool(len(taken)) and (taken["device"] != "cpu").any()
     cost = estimate(items, gpu)
     done = {item: str(item.folder(output)) for item in set(items) - set(left) if isinstance(item, Run)}

@@ -211,7 +211,7 @@ DIALOG = _classes(
     "dialog",
     ("random", "reply"),
     "accuracy",
-    "film dialogue: is the second line the reply? A weak source on purpose",
+    "film dialogue: is the second line the reply? The weakest source",
     _dialog,
     pair=True,
 )

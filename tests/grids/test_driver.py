@@ -137,6 +137,21 @@ def test_what_a_failure_elsewhere_kept_waiting_is_made_by_the_same_call(
     assert "Kept waiting by a failure elsewhere: 1; now these." in shown and "4 of 6 runs" in shown
 
 
+@pytest.mark.parametrize(("gpus", "jobs", "places"), [(["0"], None, 1), (["0"], 15, 15), (["0", "1"], 15, 2)])
+def test_jobs_share_a_single_gpu_if_asked_to(
+    gpus: list[str], jobs: int | None, places: int, study: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def snakemake(plan: Path, output: Path, options: list[str]) -> bool:
+        assert json.loads(plan.read_text())["jobs"][0]["resources"]["gpu"] == 1
+        assert options[options.index("--resources") + 1] == f"gpu={places}"
+        assert int(options[options.index("--cores") + 1]) >= places
+        return True
+
+    monkeypatch.setattr(driver, "visible_gpus", lambda: gpus)
+    monkeypatch.setattr(driver, "_snakemake", snakemake)
+    run_grid(read_study(study), tmp_path / "outputs", jobs)
+
+
 def test_snakemake_that_starts_nothing_is_an_error(study: Path, tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setattr(driver, "_snakemake", lambda plan, output, options: False)
     with pytest.raises(UserError, match="Snakemake did not start any job"):
