@@ -43,7 +43,7 @@ def verdicts_page() -> str:
         verdicts = claims(reference, suite, *SETTING.values(), source_tasks_compared(results))
         beyond = verdicts[verdicts["name"].isin(BEYOND_SHOWN) & verdicts["verdict"].isin([HOLDS, FAILS])]
         verdicts = verdicts[verdicts["family"] == PAPER]
-        short += _in_short(suite, verdicts)
+        short += in_short(suite, verdicts)
         notes.append(f"On `{suite}`, of the paper's {len(verdicts)} claims {counted(verdicts['verdict'])}.")
         main = verdicts["name"].str.startswith(MAIN) & (verdicts["verdict"] != NOT_RUN)
         for claim, row in readable(verdicts[main | verdicts["verdict"].isin([HOLDS, FAILS])]).iterrows():
@@ -65,15 +65,15 @@ def verdicts_page() -> str:
     return "\n".join([*short, *table, "", " ".join(notes), "", *told, ""])
 
 
-def _in_short(suite: str, verdicts: pd.DataFrame) -> list[str]:
+def in_short(suite: str, verdicts: pd.DataFrame) -> list[str]:
     """A sentence on ScaLearn and the single adapter, as far as it is decided."""
     decided = verdicts.set_index("name")["verdict"]
     shots = [name.split("-")[1] for name in decided.index if re.fullmatch(r"few-\d+-1", name)]
     shots = [k for k in shots if decided[f"few-{k}-1"] == HOLDS]
-    said = " or ".join(filter(None, [", ".join(shots[:-1]), *shots[-1:]]))
-    parts = [f"with {said} examples ScaLearn is above a single adapter"] if shots else []
-    parts += {HOLDS: ["with all it is above one"], FAILS: ["with all it is not"]}.get(decided["full-1"], [])
-    return [f"In short, on `{suite}`: {', '.join(parts)}.", ""] if parts else []
+    few = " or ".join(filter(None, [", ".join(shots[:-1]), *shots[-1:]]))
+    answers = [f"With {few} examples: yes."] if shots else []
+    answers += {HOLDS: ["With all: yes."], FAILS: ["With all: no."]}.get(decided["full-1"], [])
+    return [f"In short, is ScaLearn above a single adapter on `{suite}`? {' '.join(answers)}", ""] if answers else []
 
 
 def _found(row: pd.Series) -> str:

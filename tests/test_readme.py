@@ -7,6 +7,7 @@ import re
 from datetime import date
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from benchmarks import first_screen
@@ -51,3 +52,19 @@ def test_the_speed_that_the_readme_tells_is_the_stored_one() -> None:
     assert told == [
         measured[f"{s}: {what}"] for what in ("scalearn / floor", "AdapterFusion / scalearn") for s in shapes
     ]
+
+
+@pytest.mark.parametrize(
+    ("few", "full", "answers"),
+    [
+        ({4: "holds", 16: "holds", 32: "holds"}, "does not hold", "With 4, 16 or 32 examples: yes. With all: no."),
+        ({4: "undecided", 32: "holds"}, "holds", "With 32 examples: yes. With all: yes."),
+        ({4: "not run"}, "does not hold", "With all: no."),
+        ({4: "undecided"}, "undecided", None),
+    ],
+)
+def test_only_what_is_decided_is_said_in_short(few: dict[int, str], full: str, answers: str | None) -> None:
+    rows = {f"few-{k}-1": verdict for k, verdict in few.items()} | {"full-1": full, "few-4-2": "holds"}
+    verdicts = pd.DataFrame({"name": list(rows), "verdict": list(rows.values())})
+    asked = "In short, is ScaLearn above a single adapter on `offline`?"
+    assert first_screen.in_short("offline", verdicts) == ([f"{asked} {answers}", ""] if answers else [])
