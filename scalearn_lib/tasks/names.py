@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-TABLES = tuple("all average code data label method parameters score seed seeds validation versions".split())
+TABLES = ("all", "average", "label", "method", "parameters", "seeds", "versions")
 """Names that mean something else on the command line or in tables."""
 
 TORCH = tuple(

@@ -279,7 +279,6 @@ def test_names_that_are_taken(folder: Path) -> None:
     for key, name, message in (
         ("tasks", "record", "is the name of a task of the suite 'superglue'"),
         ("tasks", "average", "means something else in tables"),
-        ("tasks", "seed", "means something else in tables"),  # a column of probes
         ("tasks", "two-words", "is not of letters, digits and _"),
         ("tasks", "type", "is taken by torch"),
         ("adapters", "all", "means something else in tables"),
