@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from itertools import product
 from pathlib import Path
 
 import nbformat
 import pytest
 
-from scalearn_lib.notebook.headless import execute_notebook
+from scalearn_lib.notebook.headless import execute_notebook, notebook_parameters
+from scalearn_lib.runs import Run
+from scalearn_lib.runs.reference import reference_result
 
 NOTEBOOKS = Path(__file__).parents[1] / "notebooks"
 TOY = {"SUITE": "toy", "ENCODER": "tiny", "BUDGET": "smoke", "SEEDS": [0]}
@@ -83,3 +86,15 @@ def test_code_lines_are_short() -> None:
     cells = [(path, cell) for path in paths for cell in nbformat.read(path, as_version=4).cells]
     lines = [(path.stem, line) for path, cell in cells if cell.cell_type == "code" for line in cell.source.splitlines()]
     assert [(name, line) for name, line in lines if len(line) >= 88] == []
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_what_a_notebook_shows_of_the_reference_study_is_there(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else `make demo` would train to convergence, for minutes each."""
+    monkeypatch.setenv("SCALEARN_REFERENCE", str(NOTEBOOKS.parent / "outputs" / "reference"))
+    told = notebook_parameters(NOTEBOOKS / f"{name}.ipynb")
+    if told["BUDGET"] == "converged":
+        ks = told.get("SHOTS", [told.get("K")])
+        every = product(told["TARGETS"], told["METHODS"], told["SEEDS"], ks)
+        runs = [Run("offline", task, method, "minilm", seed, k, "converged") for task, method, seed, k in every]
+        assert runs and [str(run) for run in runs if reference_result(run) is None] == []
