@@ -9,6 +9,7 @@ import pandas as pd
 from ..errors import UserError
 from ..methods import get_method
 from ..tasks import get_suite
+from .equal_budgets import PATIENCE, RATES, equal_budget_scores
 from .paper import published, same_encoder
 from .results import load_results, stopped_early
 from .tables import source_tasks_compared, suite_results, table, with_source_tasks
@@ -77,10 +78,27 @@ def findings_page(output: Path, encoder: str, budget: str) -> str:
     for suite in settings:
         scores = table(output, suite, encoder, budget).rename_axis(columns=None).reset_index()
         page += ["", f"`{suite}`:", "", *_markdown(scores.drop(columns="versions", errors="ignore"))]
+    page += _equal_budgets(output, list(settings), encoder, budget)
     page += ["", "## What differs from the paper's setting", ""]
     for suite, results in settings.items():
         page += [f"- `{suite}`: {difference}" for difference in _differences(suite, encoder, budget, results)]
     return "\n".join([*page, ""])
+
+
+def _equal_budgets(output: Path, suites: list[str], encoder: str, budget: str) -> list[str]:
+    """The section on equal budgets, empty where no one has run them."""
+    found = [equal_budget_scores(output, suite, encoder, budget).assign(suite=suite) for suite in suites]
+    rows = pd.concat(found, ignore_index=True)
+    if rows.empty:
+        return []
+    title = ["", "## Under equal budgets", ""]
+    title += [
+        f"Each method tries the learning rates {', '.join(f'{rate:g}' for rate in RATES)} with patience {PATIENCE}, "
+        "and the rate is chosen on validation; beside it, its published settings. Test × 100, means over seeds."
+    ]
+    for column in ("published", "equal"):
+        rows[column] = rows[column].map("{:.1f}".format)
+    return [*title, "", *_markdown(rows[["suite", "method", "task", "published", "equal", "rate", "seeds"]])]
 
 
 def _table(verdicts: pd.DataFrame, columns: list[str]) -> list[str]:
