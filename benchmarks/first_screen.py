@@ -20,12 +20,16 @@ from scalearn_lib.paths import reference_dir
 ROOT = Path(__file__).resolve().parents[1]
 FIGURE = Path("outputs/reference/few_shot.png")
 BEGIN, END = "<!-- reference study, {} -->\n", "<!-- end -->\n"
-CHAPTER = Path("notebooks/06_beyond_the_paper.ipynb")
+FEW, BEYOND = "[notebook 04](notebooks/04_few_shot.ipynb)", "[notebook 06](notebooks/06_beyond_the_paper.ipynb)"
 METHODS = ("adapter", "adapter_fusion", "scalearn", "scalearn_uniform_pp")
 MAIN = ("full-", "few-")
 """Names of the claims that README shows start so; what else is decided is shown too."""
-BEYOND_SHOWN = {"start-32-4": "with 32 examples, ω does better when it starts at 4/T instead of the paper's 2/T"}
-"""The claims beyond the paper that README tells in other words, if they are decided."""
+SHOWN = {
+    "lora-16-1": f"Over LoRAs ({FEW}), 16 examples: ScaLearn over the tasks' LoRAs is above one LoRA trained on these",
+    "lora-16-2": f"Over LoRAs, 16 examples: ScaLearn is above LoraHub ({FEW})",
+    "start-32-4": f"Beyond the paper ({BEYOND}), 32 examples: ω does better when it starts at 4/T instead of 2/T",
+}
+"""What README tells of other claims than the paper's, if they are decided."""
 SUITES = {"offline": "`offline`: nine small tasks", "glue": "`glue`: five of its tasks"}
 """Columns of the table."""
 SETTING = {"encoder": "minilm", "budget": "converged"}
@@ -41,17 +45,16 @@ def verdicts_page() -> str:
             notes.append(f"On `{suite}` nothing has been run yet.")
             continue
         verdicts = claims(reference, suite, *SETTING.values(), source_tasks_compared(results))
-        beyond = verdicts[verdicts["name"].isin(BEYOND_SHOWN) & verdicts["verdict"].isin([HOLDS, FAILS])]
+        others = verdicts[verdicts["name"].isin(SHOWN) & verdicts["verdict"].isin([HOLDS, FAILS])]
         verdicts = verdicts[verdicts["family"] == PAPER]
         short += in_short(suite, verdicts)
         notes.append(f"On `{suite}`, of the paper's {len(verdicts)} claims {counted(verdicts['verdict'])}.")
         main = verdicts["name"].str.startswith(MAIN) & (verdicts["verdict"] != NOT_RUN)
         for claim, row in readable(verdicts[main | verdicts["verdict"].isin([HOLDS, FAILS])]).iterrows():
             cells.setdefault(claim, {})[suite] = f"**{row['verdict']}**, {_found(row)}"
-        for name, claim in beyond.groupby("name", sort=False):
+        for name, claim in others.groupby("name", sort=False):
             row = readable(claim).iloc[0]
-            found = f"**{row['verdict']}**, {_found(row)}"
-            told.append(f"Beyond the paper ([notebook 06]({CHAPTER})): {BEYOND_SHOWN[name]}: {found}.")
+            told.append(f"- {SHOWN[name]}: **{row['verdict']}**, {_found(row)}.")
     table = []
     if cells:
         table = [f"| the paper's claim | {' | '.join(SUITES.values())} |", "|---" * (len(SUITES) + 1) + "|"]
@@ -66,14 +69,20 @@ def verdicts_page() -> str:
 
 
 def in_short(suite: str, verdicts: pd.DataFrame) -> list[str]:
-    """A sentence on ScaLearn and the single adapter, as far as it is decided."""
+    """A paragraph on ScaLearn against the single adapter and AdapterFusion, as far as it is decided."""
     decided = verdicts.set_index("name")["verdict"]
-    shots = [name.split("-")[1] for name in decided.index if re.fullmatch(r"few-\d+-1", name)]
-    shots = [k for k in shots if decided[f"few-{k}-1"] == HOLDS]
-    few = " or ".join(filter(None, [", ".join(shots[:-1]), *shots[-1:]]))
-    answers = [f"With {few} examples: yes."] if shots else []
-    answers += {HOLDS: ["With all: yes."], FAILS: ["With all: no."]}.get(decided["full-1"], [])
-    return [f"In short, is ScaLearn above a single adapter on `{suite}`? {' '.join(answers)}", ""] if answers else []
+    told = []
+    for number, other in (("1", "a single adapter"), ("2", "AdapterFusion")):
+        shots = [name.split("-")[1] for name in decided.index if re.fullmatch(rf"few-\d+-{number}", name)]
+        answers = []
+        for verdict, answer in ((HOLDS, "yes"), (FAILS, "no")):
+            *most, last = [k for k in shots if decided[f"few-{k}-{number}"] == verdict] or [""]
+            few = f"{', '.join(most)} or {last}" if most else last
+            answers += [f"with {few} examples **{answer}**"] * bool(few)
+            answers += [f"with all **{answer}**"] * (decided.get(f"full-{number}") == verdict)
+        if answers:
+            told.append(f"Is ScaLearn above {other}? {', '.join(answers).capitalize()}.")
+    return [f"In short, on `{suite}`: {' '.join(told)}", ""] if told else []
 
 
 def _found(row: pd.Series) -> str:

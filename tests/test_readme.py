@@ -55,16 +55,21 @@ def test_the_speed_that_the_readme_tells_is_the_stored_one() -> None:
 
 
 @pytest.mark.parametrize(
-    ("few", "full", "answers"),
+    ("found", "told"),
     [
-        ({4: "holds", 16: "holds", 32: "holds"}, "does not hold", "With 4, 16 or 32 examples: yes. With all: no."),
-        ({4: "undecided", 32: "holds"}, "holds", "With 32 examples: yes. With all: yes."),
-        ({4: "not run"}, "does not hold", "With all: no."),
-        ({4: "undecided"}, "undecided", None),
+        (
+            {"few-4-1": "holds", "few-16-1": "holds", "few-32-1": "holds", "full-1": "does not hold"},
+            "Is ScaLearn above a single adapter? With 4, 16 or 32 examples **yes**, with all **no**.",
+        ),
+        (
+            {"few-4-1": "undecided", "few-32-1": "holds", "full-1": "holds", "few-4-2": "does not hold"},
+            "Is ScaLearn above a single adapter? With 32 examples **yes**, with all **yes**. "
+            "Is ScaLearn above AdapterFusion? With 4 examples **no**.",
+        ),
+        ({"few-4-1": "not run", "full-2": "does not hold"}, "Is ScaLearn above AdapterFusion? With all **no**."),
+        ({"few-4-1": "undecided", "full-1": "undecided", "full-3": "holds"}, None),
     ],
 )
-def test_only_what_is_decided_is_said_in_short(few: dict[int, str], full: str, answers: str | None) -> None:
-    rows = {f"few-{k}-1": verdict for k, verdict in few.items()} | {"full-1": full, "few-4-2": "holds"}
-    verdicts = pd.DataFrame({"name": list(rows), "verdict": list(rows.values())})
-    asked = "In short, is ScaLearn above a single adapter on `offline`?"
-    assert first_screen.in_short("offline", verdicts) == ([f"{asked} {answers}", ""] if answers else [])
+def test_only_what_is_decided_is_said_in_short(found: dict[str, str], told: str | None) -> None:
+    verdicts = pd.DataFrame({"name": list(found), "verdict": list(found.values())})
+    assert first_screen.in_short("offline", verdicts) == ([f"In short, on `offline`: {told}", ""] if told else [])
