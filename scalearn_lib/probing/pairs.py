@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
 
+from ..errors import UserError
 from ..runs.run import Run
 from ..training.budget import SOURCE_BUDGET
-from .store import pairs_file, stored_pairs
+from .store import TYPES, pairs_file, stored_pairs
 
 GRID = (0.0, 0.1, 0.3, 0.5, 0.7, 0.9, 1.0)
 """Strengths ω in the paper. Where the partner's is 0, the target's own adapter is probed alone, and the other way."""
@@ -38,6 +39,9 @@ class Probe:
         suite, target, partner, encoder, budget: names.
         grid: the strengths of each of the two.
         heads: seeds of the probing heads.
+
+    Raises:
+        UserError: a task has the name of a column of the tables of scores.
     """
 
     suite: str
@@ -47,6 +51,14 @@ class Probe:
     budget: str
     grid: tuple[float, ...] = GRID
     heads: tuple[int, ...] = HEADS
+
+    def __post_init__(self) -> None:
+        for name in (self.target, self.partner):
+            if name in TYPES:
+                raise UserError(
+                    f"Task '{name}' cannot be probed: the table of scores has a column called '{name}'; "
+                    "give the task another name."
+                )
 
     def heads_by_adapters(self) -> dict[int, tuple[int, ...]]:
         """The seeds of the heads that go on the adapters of a seed, by that seed."""

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from scalearn_lib.errors import UserError
 from scalearn_lib.methods import get_method
 from scalearn_lib.probing.heads import train_heads
 from scalearn_lib.probing.pairs import ROWS, Probe
@@ -103,3 +104,9 @@ def test_heads_go_on_adapters_of_their_seed_in_the_papers_budget(
         if path.is_dir()
     }
     assert made == {f"seed{seed}" for seed in adapters}
+
+
+@pytest.mark.parametrize("pair", [("seed", "first"), ("first", "score")])
+def test_a_task_with_the_name_of_a_column_is_refused(pair: tuple[str, str]) -> None:
+    with pytest.raises(UserError, match="cannot be probed: the table of scores has a column called '(seed|score)'"):
+        Probe("toy", *pair, "tiny", "smoke")
