@@ -17,6 +17,8 @@ from .verdicts.claim import BEYOND, FAILS, HOLDS, NOT_RUN, PAPER, QUESTIONS, UND
 from .verdicts.decided import claims
 from .verdicts.telling import against_predictions, counted, not_run, readable
 
+JOINT = "all tasks"
+
 COLUMNS = ["effect", "on these tasks", "on tasks like these", "rests on"]
 
 
@@ -30,7 +32,8 @@ def findings_page(output: Path, encoder: str, budget: str) -> str:
     Raises:
         UserError: there are none.
     """
-    stored = load_results(output, encoder=encoder, budget=budget, overrides="{}")
+    every = load_results(output, encoder=encoder, budget=budget)
+    stored = every[every["overrides"] == "{}"]
     two_stage = [get_method(name).two_stage for name in stored["method"]]
     suites = list(stored["suite"][two_stage].value_counts().index)  # the largest first
     if not suites:
@@ -79,6 +82,9 @@ def findings_page(output: Path, encoder: str, budget: str) -> str:
         scores = table(output, suite, encoder, budget).rename_axis(columns=None).reset_index()
         page += ["", f"`{suite}`:", "", *_markdown(scores.drop(columns="versions", errors="ignore"))]
     page += _equal_budgets(output, list(settings), encoder, budget)
+    page += ["", "## What it took", ""]
+    page += ["Runs and the hours of their processes: on a CPU of one thread each, on a GPU of several side by side."]
+    page += ["", *_markdown(_hours(every[every["suite"].isin(suites)]))]
     page += ["", "## What differs from the paper's setting", ""]
     for suite, results in settings.items():
         page += [f"- `{suite}`: {difference}" for difference in _differences(suite, encoder, budget, results)]
@@ -99,6 +105,23 @@ def _equal_budgets(output: Path, suites: list[str], encoder: str, budget: str) -
     for column in ("published", "equal"):
         rows[column] = rows[column].map("{:.1f}".format)
     return [*title, "", *_markdown(rows[["suite", "method", "task", "published", "equal", "rate", "seeds"]])]
+
+
+def _hours(results: pd.DataFrame) -> pd.DataFrame:
+    """How many runs there are of each kind, and their hours, by device."""
+    runs = _runs(results)
+    few, joint = runs["k"].notna(), runs["task"] == JOINT
+    what = pd.Series("all examples", runs.index).mask(few, "few-shot").mask(joint, "joint methods")
+    found = runs.assign(what=what).groupby(["suite", "what", "device"], sort=False)["seconds"].agg(["size", "sum"])
+    told = found.apply(lambda row: f"{row['size']:,.0f} runs, {row['sum'] / 3600:.1f} h", axis="columns")
+    return told.unstack("device").fillna("").rename_axis(columns=None).reset_index()
+
+
+def _runs(results: pd.DataFrame) -> pd.DataFrame:
+    """One row per run: a joint one is a result of each of its tasks."""
+    joint = results["method"].map(lambda name: get_method(name).joint).astype(bool)
+    fields = ["suite", "method", "source_tasks", "adapters", "task", "k", "seed", "overrides", "sampling"]
+    return results.assign(task=results["task"].mask(joint, JOINT)).drop_duplicates(fields)
 
 
 def _table(verdicts: pd.DataFrame, columns: list[str]) -> list[str]:
@@ -137,9 +160,7 @@ def _differences(suite: str, encoder: str, budget: str, results: pd.DataFrame) -
         f"budget `{budget}`, {precisions}: {_range(results['steps'])} steps (median {results['steps'].median():,.0f}) "
         f"in batches of {batch}; the paper's has fp16, up to 30 epochs in batches of 32, few-shot at most 1,000 steps."
     )
-    joint = results["method"].map(lambda name: get_method(name).joint).astype(bool)
-    runs = results.assign(task=results["task"].mask(joint, "all"))  # a joint run is a result of each task
-    runs = runs.drop_duplicates(["method", "source_tasks", "adapters", "task", "k", "seed"])
+    runs = _runs(results)
     devices = [f"{count} on {name}" for name, count in runs["device"].value_counts().items()]
     found.append(f"results by where they were made: {', '.join(devices)}.")
     limited = runs[stopped_early(runs)]

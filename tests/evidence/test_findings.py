@@ -46,6 +46,7 @@ def test_the_page(output: Path) -> None:
     scores = section(page, "Scores on all examples")
     assert "`toy`:" in scores and "| ScaLearn [2 of 8 sources] | 8 | 50.0 |  | 1 |" in scores
     assert "| ScaLearn | 8 | 71.0 ± 1.0 | 71.0 ± 1.0 |" in scores
+    assert "| toy | all examples | 18 runs, 0.0 h |" in section(page, "What it took")
     differs = section(page, "What differs from the paper's setting")
     assert "- `toy`: results by where they were made: 18 on cpu." in differs
     assert "- `glue`: 1 of 8 tasks (rte)." in differs and "2 source tasks instead of 8" in differs
