@@ -25,6 +25,10 @@ RATES = (5e-5, 3e-4, 1e-3, 6e-3)
 PATIENCE = 10
 
 
+EQUAL_STEPS = {"max_steps": 3000, "eval_steps": 100}
+"""What gives stage 2 the limit of steps, and of those without a gain, that a single adapter has in `converged`."""
+
+
 def equal_budget_runs(runs: Sequence[Run]) -> list[Run]:
     """Return each run at each learning rate, with the same patience.
 

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from .beyond_list import BEYOND_CLAIMS
-from .claim import FULL_GAIN, PAPER, QUESTIONS, Claim, above, few, title_of
+from .claim import FULL_GAIN, OPEN, PAPER, QUESTIONS, Claim, above, few, title_of
 
 
 def _within(number: int, method: str, margin: float) -> Claim:
@@ -71,6 +71,23 @@ CLAIMS: tuple[Claim, ...] = (
         "adapter_fusion",
         title="Equal budgets: ScaLearn is above AdapterFusion",
         about="equal budgets",
+        **_ASKED,
+    ),
+    above(
+        "equal-2",
+        "scalearn",
+        "adapter",
+        title="Equal steps: ScaLearn is above the single adapter",
+        about="equal steps",
+        predicted=OPEN,
+        **_ASKED,
+    ),
+    above(
+        "equal-3",
+        "scalearn",
+        "scalearn",
+        title="ScaLearn gains by the single adapter's steps",
+        about="equal steps",
         **_ASKED,
     ),
     *few("which", (("scalearn_pp", "scalearn"), ("scalearn_uniform_pp", "scalearn")), **_ASKED),

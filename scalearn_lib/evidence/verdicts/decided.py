@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -11,13 +12,13 @@ import pandas as pd
 
 from ...probing.pruning_store import load_pruned
 from ...probing.store import load_pairs
-from ..equal_budgets import RATES, at_chosen_rates
+from ..equal_budgets import EQUAL_STEPS, RATES, at_chosen_rates
 from ..tables import suite_results, versions, with_source_tasks
 from .beyond import SAMPLES, beyond_samples
 from .claim import FAILS, HOLDS, NOT_RUN, UNDECIDED, Claim, title_of
 from .claim_list import claims_about
 from .rules import Weighed, above, below_chance, decide, never_below, within, without_more_steps
-from .samples import Samples, cut_short, samples_of, trained_parameters
+from .samples import Samples, cut_short, samples_between, samples_of, trained_parameters
 from .scaling import gains, sums_to_one
 from .statistics import MOST_SEEDS, Effect, effect_of, over_units, share_interval, shuffled_shares
 
@@ -108,6 +109,11 @@ def _case(claim: Claim, results: pd.DataFrame, pairs: pd.DataFrame, pruned: pd.D
         return _of_gains(claim, pairs)
     if claim.about == "sum":
         return _of_share(claim, pairs)
+    if claim.about == "equal steps":
+        plain = results[results["k"].isna() & (results["overrides"] == "{}") & (results["method"] == claim.other)]
+        longer = results[results["overrides"] == json.dumps(EQUAL_STEPS, sort_keys=True)]
+        longer = longer[longer["k"].isna() & (longer["method"] == claim.method)]
+        return _of_runs(claim, samples_between(longer, plain, "runs with equal steps"))
     if claim.about == "equal budgets":
         results = at_chosen_rates(results[results["k"].isna()])
         results = results[results["rates"] == len(RATES)]

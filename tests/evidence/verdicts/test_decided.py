@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from scipy.stats import ttest_1samp, ttest_ind
 
-from scalearn_lib.evidence.equal_budgets import PATIENCE, RATES
+from scalearn_lib.evidence.equal_budgets import EQUAL_STEPS, PATIENCE, RATES
 from scalearn_lib.evidence.verdicts.beyond_list import BEYOND_CLAIMS
 from scalearn_lib.evidence.verdicts.decided import claims, made_by, mixed
 from scalearn_lib.probing.store import load_pairs, store_pairs
@@ -28,7 +28,7 @@ def verdicts(output: Path, source_tasks: str = "") -> pd.DataFrame:
 def test_nothing_stored_is_nothing_run(tmp_path: Path) -> None:
     frame = verdicts(tmp_path)
     assert (frame["verdict"] == "not run").all() and frame["effect"].isna().all() and frame["note"].all()
-    assert len(frame) == 29 + 21 + len(BEYOND_CLAIMS)
+    assert len(frame) == 29 + 23 + len(BEYOND_CLAIMS)
 
 
 def test_full_data_is_compared_without_pairs_by_all_seeds_of_each_task(tmp_path: Path) -> None:
@@ -148,6 +148,22 @@ def test_equal_budgets_take_the_rate_that_validation_chose(tmp_path: Path) -> No
     row = verdicts(tmp_path).loc["equal-1"]
     assert (row["effect"], row["tasks"], row["verdict"]) == (pytest.approx(10), 1, "holds")
     assert verdicts(tmp_path).loc["full-2", "verdict"] == "not run"
+
+
+def test_equal_steps_are_those_of_the_single_adapter(tmp_path: Path) -> None:
+    adapter = Run("offline", "trec", "adapter", "minilm", budget="converged").settings()
+    equal = Run("offline", "trec", "scalearn", "minilm", budget="converged", overrides=EQUAL_STEPS).settings()
+    for name in ("max_steps", "eval_steps", "patience"):
+        assert getattr(equal, name) == getattr(adapter, name)
+    for seed in range(3):
+        store(tmp_path, "toy_topic", "adapter", seed, 0.60 + 0.01 * seed)
+        store(tmp_path, "toy_topic", "scalearn", seed, 0.55 + 0.01 * seed)
+        store(tmp_path, "toy_topic", "scalearn", seed, 0.70 + 0.01 * seed, overrides=EQUAL_STEPS)
+        store(tmp_path, "toy_topic", "adapter", seed, 0.90, overrides=EQUAL_STEPS)  # has them anyway
+        store(tmp_path, "toy_topic", "scalearn", seed, 0.95, overrides={"max_steps": 3000})
+    found = verdicts(tmp_path)
+    assert found.loc[["equal-2", "equal-3"], "effect"].tolist() == pytest.approx([10, 15])
+    assert found.loc["equal-3", "verdict"] == "holds" and found.loc["equal-2", "tasks"] == 1
 
 
 def test_heads_are_counted(tmp_path: Path) -> None:
