@@ -13,23 +13,18 @@ import pandas as pd
 
 from scalearn_lib.evidence import claims, figures, source_tasks_compared, suite_results, titled
 from scalearn_lib.evidence.tables import with_source_tasks
-from scalearn_lib.evidence.verdicts.claim import FAILS, HOLDS, NOT_RUN, PAPER, UNDECIDED
+from scalearn_lib.evidence.verdicts.claim import BEYOND, FAILS, HOLDS, NOT_RUN, PAPER, UNDECIDED
 from scalearn_lib.evidence.verdicts.telling import counted, readable
 from scalearn_lib.paths import reference_dir
 
 ROOT = Path(__file__).resolve().parents[1]
 FIGURE = Path("outputs/reference/few_shot.png")
 BEGIN, END = "<!-- reference study, {} -->\n", "<!-- end -->\n"
-FEW, BEYOND = "[notebook 04](notebooks/04_few_shot.ipynb)", "[notebook 06](notebooks/06_beyond_the_paper.ipynb)"
 METHODS = ("adapter", "adapter_fusion", "scalearn", "scalearn_uniform_pp")
-MAIN = ("full-", "few-")
-"""Names of the claims that README shows start so; what else is decided is shown too."""
-SHOWN = {
-    "lora-16-1": f"Over LoRAs ({FEW}), 16 examples: ScaLearn over the tasks' LoRAs is above one LoRA trained on these",
-    "lora-16-2": f"Over LoRAs, 16 examples: ScaLearn is above LoraHub ({FEW})",
-    "start-32-4": f"Beyond the paper ({BEYOND}), 32 examples: ω does better when it starts at 4/T instead of 2/T",
-}
-"""What README tells of other claims than the paper's, if they are decided."""
+MAIN = ("full-", "few-", "equal-")
+"""README shows the claims whose names start so, and what else is decided of the paper's and its reviewers'."""
+BEYOND_MAIN = "start-32-4"
+"""What it shows of those beyond the paper, if it is decided: for the others there is notebook 06."""
 SUITES = {"offline": "`offline`: nine small tasks", "glue": "`glue`: five of its tasks"}
 """Columns of the table."""
 SETTING = {"encoder": "minilm", "budget": "converged"}
@@ -37,35 +32,45 @@ SETTING = {"encoder": "minilm", "budget": "converged"}
 
 def verdicts_page() -> str:
     """Return the part of README that the reference study decides, as Markdown: the main claims, and what is decided."""
-    reference, short, notes, told = reference_dir(), [], [], []
-    cells: dict[str, dict[str, str]] = {}
+    reference, short, notes, parts = reference_dir(), [], [], []
     for suite in SUITES:
         results = suite_results(reference, suite, **SETTING, overrides="{}")
         if results.empty:
             notes.append(f"On `{suite}` nothing has been run yet.")
             continue
-        verdicts = claims(reference, suite, *SETTING.values(), source_tasks_compared(results))
-        others = verdicts[verdicts["name"].isin(SHOWN) & verdicts["verdict"].isin([HOLDS, FAILS])]
-        verdicts = verdicts[verdicts["family"] == PAPER]
-        short += in_short(suite, verdicts)
-        notes.append(f"On `{suite}`, of the paper's {len(verdicts)} claims {counted(verdicts['verdict'])}.")
-        main = verdicts["name"].str.startswith(MAIN) & (verdicts["verdict"] != NOT_RUN)
-        for claim, row in readable(verdicts[main | verdicts["verdict"].isin([HOLDS, FAILS])]).iterrows():
-            cells.setdefault(claim, {})[suite] = f"**{row['verdict']}**, {_found(row)}"
-        for name, claim in others.groupby("name", sort=False):
-            row = readable(claim).iloc[0]
-            told.append(f"- {SHOWN[name]}: **{row['verdict']}**, {_found(row)}.")
-    table = []
-    if cells:
-        table = [f"| the paper's claim | {' | '.join(SUITES.values())} |", "|---" * (len(SUITES) + 1) + "|"]
-        decided = sorted(cells, key=lambda claim: all(f"**{UNDECIDED}**" in cell for cell in cells[claim].values()))
-        table += [f"| {' | '.join([claim, *(cells[claim].get(suite, '') for suite in SUITES)])} |" for claim in decided]
+        verdicts = claims(reference, suite, *SETTING.values(), source_tasks_compared(results)).assign(suite=suite)
+        paper = verdicts[verdicts["family"] == PAPER]
+        short += in_short(suite, paper)
+        notes.append(f"On `{suite}`, of the paper's {len(paper)} claims {counted(paper['verdict'])}.")
+        parts.append(verdicts[verdicts["verdict"] != NOT_RUN])
+    page = list(short)
+    if parts:
+        ran = pd.concat(parts)
+        decided = ran["verdict"].isin([HOLDS, FAILS]) & ((ran["family"] != BEYOND) | (ran["name"] == BEYOND_MAIN))
+        shown = ran[ran["name"].isin(ran.loc[decided | ran["name"].str.startswith(MAIN), "name"])]
+        ours = shown["family"] == PAPER
+        page += [f"| the paper's claim | {' | '.join(SUITES.values())} |", "|---" * (len(SUITES) + 1) + "|"]
+        page += _rows(shown[ours])
+        if not ours.all():
+            page += [f"| ***asked by its reviewers, or by us*** {'| ' * len(SUITES)}|", *_rows(shown[~ours])]
+        page.append("")
         notes.append(
             "Intervals are for one claim alone, verdicts are corrected for all that were tested (Holm). An "
             "empty cell: not run."
         )
     notes.append("[All claims](docs/findings.md), with what would decide them.")
-    return "\n".join([*short, *table, "", " ".join(notes), "", *told, ""])
+    return "\n".join([*page, " ".join(notes), ""])
+
+
+def _rows(verdicts: pd.DataFrame) -> list[str]:
+    """A row per claim with a column per suite, what is decided first; empty where a claim is not shown for a suite."""
+    cells: dict[str, dict[str, str]] = {}
+    for suite, part in verdicts.groupby("suite", sort=False):
+        for claim, row in readable(part).iterrows():
+            found = f"{row['effect']} {row['on these tasks']}".strip()
+            cells.setdefault(claim, {})[suite] = f"**{row['verdict']}**, {found}, {row['rests on']}"
+    order = sorted(cells, key=lambda claim: all(f"**{UNDECIDED}**" in cell for cell in cells[claim].values()))
+    return [f"| {' | '.join([claim, *(cells[claim].get(suite, '') for suite in SUITES)])} |" for claim in order]
 
 
 def in_short(suite: str, verdicts: pd.DataFrame) -> list[str]:
@@ -83,11 +88,6 @@ def in_short(suite: str, verdicts: pd.DataFrame) -> list[str]:
         if answers:
             told.append(f"Is ScaLearn above {other}? {', '.join(answers).capitalize()}.")
     return [f"In short, on `{suite}`: {' '.join(told)}", ""] if told else []
-
-
-def _found(row: pd.Series) -> str:
-    """Effect, interval and what they rest on."""
-    return f"{row['effect']} {row['on these tasks']}".strip() + f", {row['rests on']}"
 
 
 def draw(place: Path) -> None:

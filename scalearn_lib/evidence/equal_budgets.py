@@ -62,11 +62,11 @@ def at_chosen_rates(results: pd.DataFrame) -> pd.DataFrame:
 
 
 def equal_budget_scores(output: Path, suite: str, encoder: str, budget: str, k: int | None = None) -> pd.DataFrame:
-    """Return scores under equal budgets beside those of the published settings, times 100.
+    """Return scores under equal budgets beside those with the budget's own settings, times 100.
 
-    Columns: `method` (title), `source_tasks`, `adapters`, `task`, `published` and `equal` (means over seeds on test),
-    `rate` (chosen by the mean validation score over seeds), `rates` (how many were tried), `seeds`. A row needs both
-    scores.
+    Columns: `method` (title), `source_tasks`, `adapters`, `task`, `own settings` and `equal` (means over all seeds on
+    test), `rate` (chosen by the mean validation score over seeds), `rates` (how many were tried), `seeds` at it. A row
+    needs both scores.
     """
     results = suite_results(output, suite, encoder=encoder, budget=budget, k=k, sampling="resampled")
     plain = results[results["overrides"] == "{}"]
@@ -75,7 +75,8 @@ def equal_budget_scores(output: Path, suite: str, encoder: str, budget: str, k: 
     for (*setup, task), part in chosen.groupby([*SETUP, "task"], sort=False):
         same = (plain[SETUP] == setup).all(axis="columns") & (plain["task"] == task)
         if same.any():
-            published, equal = 100 * plain.loc[same, "score"].mean(), 100 * part["score"].mean()
+            own, equal = 100 * plain.loc[same, "score"].mean(), 100 * part["score"].mean()
             told = [part["rate"].iloc[0], part["rates"].iloc[0], part["seed"].nunique()]
-            rows.append([get_method(setup[0]).title, *setup[1:], task, published, equal, *told])
-    return pd.DataFrame(rows, columns="method source_tasks adapters task published equal rate rates seeds".split())
+            rows.append([get_method(setup[0]).title, *setup[1:], task, own, equal, *told])
+    columns = ["method", *SETUP[1:], "task", "own settings", "equal", "rate", "rates", "seeds"]
+    return pd.DataFrame(rows, columns=columns)

@@ -70,7 +70,10 @@ def findings_page(output: Path, encoder: str, budget: str) -> str:
         for suite, part in ours[ours["verdict"] == NOT_RUN].groupby("suite", sort=False):
             page.append(f"- `{suite}`: {'; '.join(not_run(part))}.")
     page += ["", "## Questions of the paper's reviewers", ""]
-    page += _table(asked[asked["verdict"] != NOT_RUN], ["verdict", *COLUMNS, "would decide", "note"])
+    answered = asked[asked["verdict"] != NOT_RUN]
+    for suite, part in asked.groupby("suite", sort=False):
+        page.append(f"- On `{suite}`, {(answered['suite'] == suite).sum()} of {len(part)} questions were run.")
+    page += ["", *_table(answered, ["verdict", *COLUMNS, "would decide", "note"])]
     page += ["", "## Beyond the paper", ""]
     ran = beyond[beyond["verdict"] != NOT_RUN]
     for suite, part in beyond.groupby("suite", sort=False):
@@ -100,11 +103,11 @@ def _equal_budgets(output: Path, suites: list[str], encoder: str, budget: str) -
     title = ["", "## Under equal budgets", ""]
     title += [
         f"Each method tries the learning rates {', '.join(f'{rate:g}' for rate in RATES)} with patience {PATIENCE}, "
-        "and the rate is chosen on validation; beside it, its published settings. Test × 100, means over seeds."
+        "and the rate is chosen on validation; beside it, the budget's own settings with all their seeds. Test × 100."
     ]
-    for column in ("published", "equal"):
+    for column in ("own settings", "equal"):
         rows[column] = rows[column].map("{:.1f}".format)
-    return [*title, "", *_markdown(rows[["suite", "method", "task", "published", "equal", "rate", "seeds"]])]
+    return [*title, "", *_markdown(rows[["suite", "method", "task", "own settings", "equal", "rate", "seeds"]])]
 
 
 def _hours(results: pd.DataFrame) -> pd.DataFrame:

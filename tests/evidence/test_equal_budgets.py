@@ -1,4 +1,4 @@
-"""Equal budgets: the rate is chosen on validation, and stands beside the published settings."""
+"""Equal budgets: the rate is chosen on validation, and stands beside the budget's own settings."""
 
 from __future__ import annotations
 
@@ -47,4 +47,4 @@ def test_the_rate_with_the_best_validation_is_reported_on_test(tmp_path: Path) -
         2,
         2,
     )
-    assert row["published"] == pytest.approx(50.0) and row["equal"] == pytest.approx(60.0)
+    assert row["own settings"] == pytest.approx(50.0) and row["equal"] == pytest.approx(60.0)
