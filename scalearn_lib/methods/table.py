@@ -1,4 +1,4 @@
-"""Everything that the paper compares, by name. A new method is one class, or a further row here."""
+"""Everything that is compared, by name. A new method is one class, or a further row here."""
 
 from __future__ import annotations
 
