@@ -28,6 +28,9 @@ PATIENCE = 10
 EQUAL_STEPS = {"max_steps": 3000, "eval_steps": 100}
 """What gives stage 2 the limit of steps, and of those without a gain, that a single adapter has in `converged`."""
 
+FEW_STEPS = {"max_steps": 1000, "patience": 20}
+"""The paper's limits of k-shot runs."""
+
 
 def equal_budget_runs(runs: Sequence[Run]) -> list[Run]:
     """Return each run at each learning rate, with the same patience.

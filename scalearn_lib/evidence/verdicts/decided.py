@@ -12,7 +12,7 @@ import pandas as pd
 
 from ...probing.pruning_store import load_pruned
 from ...probing.store import load_pairs
-from ..equal_budgets import EQUAL_STEPS, RATES, at_chosen_rates
+from ..equal_budgets import EQUAL_STEPS, FEW_STEPS, RATES, at_chosen_rates
 from ..tables import suite_results, versions, with_source_tasks
 from .beyond import SAMPLES, beyond_samples
 from .claim import FAILS, HOLDS, NOT_RUN, UNDECIDED, Claim, title_of
@@ -110,10 +110,7 @@ def _case(claim: Claim, results: pd.DataFrame, pairs: pd.DataFrame, pruned: pd.D
     if claim.about == "sum":
         return _of_share(claim, pairs)
     if claim.about == "equal steps":
-        plain = results[results["k"].isna() & (results["overrides"] == "{}") & (results["method"] == claim.other)]
-        longer = results[results["overrides"] == json.dumps(EQUAL_STEPS, sort_keys=True)]
-        longer = longer[longer["k"].isna() & (longer["method"] == claim.method)]
-        return _of_runs(claim, samples_between(longer, plain, "runs with equal steps"))
+        return _of_longer(claim, results)
     if claim.about == "equal budgets":
         results = at_chosen_rates(results[results["k"].isna()])
         results = results[results["rates"] == len(RATES)]
@@ -161,6 +158,16 @@ def _of_runs(claim: Claim, samples: Samples, stopped: str = "") -> _Case:
     if effect.error == 0:
         notes = ["scores do not vary with the seed", *notes]
     return _Case(_verdict(claim, effect, **count), test, notes)
+
+
+def _of_longer(claim: Claim, results: pd.DataFrame) -> _Case:
+    """A claim about runs that may take more steps: of stage 2 on all examples, of both methods on a few."""
+    results = results[results["k"].isna() if claim.k is None else results["k"] == claim.k]
+    limits = json.dumps(EQUAL_STEPS if claim.k is None else FEW_STEPS, sort_keys=True)
+    longer = results[results["overrides"] == limits]
+    others = results[results["overrides"] == "{}"] if claim.k is None else longer
+    first, second = longer[longer["method"] == claim.method], others[others["method"] == claim.other]
+    return _of_runs(claim, samples_between(first, second, "runs with equal steps", paired=claim.k is not None))
 
 
 def _of_parameters(claim: Claim, results: pd.DataFrame) -> _Case:

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from scipy.stats import ttest_1samp, ttest_ind
 
-from scalearn_lib.evidence.equal_budgets import EQUAL_STEPS, PATIENCE, RATES
+from scalearn_lib.evidence.equal_budgets import EQUAL_STEPS, FEW_STEPS, PATIENCE, RATES
 from scalearn_lib.evidence.verdicts.beyond_list import BEYOND_CLAIMS
 from scalearn_lib.evidence.verdicts.decided import claims, made_by, mixed
 from scalearn_lib.probing.store import load_pairs, store_pairs
@@ -28,7 +28,7 @@ def verdicts(output: Path, source_tasks: str = "") -> pd.DataFrame:
 def test_nothing_stored_is_nothing_run(tmp_path: Path) -> None:
     frame = verdicts(tmp_path)
     assert (frame["verdict"] == "not run").all() and frame["effect"].isna().all() and frame["note"].all()
-    assert len(frame) == 29 + 23 + len(BEYOND_CLAIMS)
+    assert len(frame) == 29 + 24 + len(BEYOND_CLAIMS)
 
 
 def test_full_data_is_compared_without_pairs_by_all_seeds_of_each_task(tmp_path: Path) -> None:
@@ -155,13 +155,19 @@ def test_equal_steps_are_those_of_the_single_adapter(tmp_path: Path) -> None:
     equal = Run("offline", "trec", "scalearn", "minilm", budget="converged", overrides=EQUAL_STEPS).settings()
     for name in ("max_steps", "eval_steps", "patience"):
         assert getattr(equal, name) == getattr(adapter, name)
+    paper = Run("offline", "trec", "scalearn", "minilm", k=32, budget="paper").settings()
+    assert {name: getattr(paper, name) for name in FEW_STEPS} == FEW_STEPS
     for seed in range(3):
         store(tmp_path, "toy_topic", "adapter", seed, 0.60 + 0.01 * seed)
         store(tmp_path, "toy_topic", "scalearn", seed, 0.55 + 0.01 * seed)
         store(tmp_path, "toy_topic", "scalearn", seed, 0.70 + 0.01 * seed, overrides=EQUAL_STEPS)
         store(tmp_path, "toy_topic", "adapter", seed, 0.90, overrides=EQUAL_STEPS)  # has them anyway
         store(tmp_path, "toy_topic", "scalearn", seed, 0.95, overrides={"max_steps": 3000})
+        for method, score in (("adapter", 0.5 + 0.1 * seed), ("scalearn", 0.58 + 0.1 * seed)):
+            store(tmp_path, "toy_topic", method, seed, score, k=32, overrides=FEW_STEPS)
+            store(tmp_path, "toy_topic", method, seed, 0.1, k=32)
     found = verdicts(tmp_path)
+    assert found.loc["equal-4", "effect"] == pytest.approx(8) and found.loc["equal-4", "seeds"] == "3"
     assert found.loc[["equal-2", "equal-3"], "effect"].tolist() == pytest.approx([10, 15])
     assert found.loc["equal-3", "verdict"] == "holds" and found.loc["equal-2", "tasks"] == 1
 
