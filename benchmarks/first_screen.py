@@ -21,6 +21,13 @@ ROOT = Path(__file__).resolve().parents[1]
 FIGURE = Path("outputs/reference/few_shot.png")
 BEGIN, END = "<!-- reference study, {} -->\n", "<!-- end -->\n"
 METHODS = ("adapter", "adapter_fusion", "scalearn", "scalearn_uniform_pp")
+SHORT = {
+    "Is ScaLearn above a single adapter?": (r"few-\d+-1", "full-1"),
+    "Is ScaLearn above AdapterFusion?": (r"few-\d+-2", "full-2"),
+    "Is ScaLearn over LoRAs above one LoRA?": (r"lora-\d+-1", ""),
+    "Is ScaLearn over LoRAs above LoraHub?": (r"lora-\d+-2", ""),
+}
+"""What is answered in short, by claims on few examples and on all."""
 MAIN = ("full-", "few-", "equal-")
 """README shows the claims whose names start so, and what else is decided of the paper's and its reviewers'."""
 BEYOND_MAIN = "start-32-4"
@@ -40,13 +47,14 @@ def verdicts_page() -> str:
             continue
         verdicts = claims(reference, suite, *SETTING.values(), source_tasks_compared(results)).assign(suite=suite)
         paper = verdicts[verdicts["family"] == PAPER]
-        short += in_short(suite, paper)
+        short += in_short(suite, verdicts)
         notes.append(f"On `{suite}`, of the paper's {len(paper)} claims {counted(paper['verdict'])}.")
         parts.append(verdicts[verdicts["verdict"] != NOT_RUN])
     page = list(short)
     if parts:
         ran = pd.concat(parts)
-        decided = ran["verdict"].isin([HOLDS, FAILS]) & ((ran["family"] != BEYOND) | (ran["name"] == BEYOND_MAIN))
+        decided = ran["verdict"].isin([HOLDS, FAILS]) & ~ran["name"].str.startswith("lora-")
+        decided &= (ran["family"] != BEYOND) | (ran["name"] == BEYOND_MAIN)
         shown = ran[ran["name"].isin(ran.loc[decided | ran["name"].str.startswith(MAIN), "name"])]
         ours = shown["family"] == PAPER
         page += [f"| the paper's claim | {' | '.join(SUITES.values())} |", "|---" * (len(SUITES) + 1) + "|"]
@@ -74,19 +82,19 @@ def _rows(verdicts: pd.DataFrame) -> list[str]:
 
 
 def in_short(suite: str, verdicts: pd.DataFrame) -> list[str]:
-    """A paragraph on ScaLearn against the single adapter and AdapterFusion, as far as it is decided."""
+    """A paragraph on what is decided in the same way for several numbers of examples."""
     decided = verdicts.set_index("name")["verdict"]
     told = []
-    for number, other in (("1", "a single adapter"), ("2", "AdapterFusion")):
-        shots = [name.split("-")[1] for name in decided.index if re.fullmatch(rf"few-\d+-{number}", name)]
+    for question, (few, full) in SHORT.items():
+        shots = {name.split("-")[1]: name for name in decided.index if re.fullmatch(few, name)}
         answers = []
         for verdict, answer in ((HOLDS, "yes"), (FAILS, "no")):
-            *most, last = [k for k in shots if decided[f"few-{k}-{number}"] == verdict] or [""]
-            few = f"{', '.join(most)} or {last}" if most else last
-            answers += [f"with {few} examples **{answer}**"] * bool(few)
-            answers += [f"with all **{answer}**"] * (decided.get(f"full-{number}") == verdict)
+            *most, last = [k for k, name in shots.items() if decided[name] == verdict] or [""]
+            numbers = f"{', '.join(most)} or {last}" if most else last
+            answers += [f"with {numbers} examples **{answer}**"] * bool(numbers)
+            answers += [f"with all **{answer}**"] * (decided.get(full) == verdict)
         if answers:
-            told.append(f"Is ScaLearn above {other}? {', '.join(answers).capitalize()}.")
+            told.append(f"{question} {', '.join(answers).capitalize()}.")
     return [f"In short, on `{suite}`: {' '.join(told)}", ""] if told else []
 
 

@@ -67,6 +67,10 @@ def test_the_speed_that_the_readme_tells_is_the_stored_one() -> None:
             "Is ScaLearn above AdapterFusion? With 4 examples **no**.",
         ),
         ({"few-4-1": "not run", "full-2": "does not hold"}, "Is ScaLearn above AdapterFusion? With all **no**."),
+        (
+            {"lora-4-1": "holds", "lora-16-2": "undecided"},
+            "Is ScaLearn over LoRAs above one LoRA? With 4 examples **yes**.",
+        ),
         ({"few-4-1": "undecided", "full-1": "undecided", "full-3": "holds"}, None),
     ],
 )
