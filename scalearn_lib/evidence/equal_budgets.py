@@ -25,8 +25,8 @@ RATES = (5e-5, 3e-4, 1e-3, 6e-3)
 PATIENCE = 10
 
 
-EQUAL_STEPS = {"max_steps": 3000, "eval_steps": 100}
-"""What gives stage 2 the limit of steps, and of those without a gain, that a single adapter has in `converged`."""
+EQUAL_PATIENCE = {"learning_rate": RATES[-1], "patience": PATIENCE}
+"""ScaLearn's own rate, and as many steps without a gain as a single adapter has in `converged`."""
 
 FEW_STEPS = {"max_steps": 1000, "patience": 20}
 """The paper's limits of k-shot runs."""

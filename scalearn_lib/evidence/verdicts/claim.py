@@ -34,8 +34,8 @@ class Claim:
         method, other: what is compared, in this order.
         bound: in points; for a count in percent.
         k: training examples; `None` means all.
-        about: where it is found: "runs", "equal budgets", "equal steps", "heads"; of the probes "omega", "pair", "sum"
-            and "free"; beyond the paper "own rate", "random sources", "ignored", "kept", "repaired", "entropy" (see
+        about: where it is found: "runs", "equal budgets", "equal patience", "heads"; of the probes "omega", "pair",
+            "sum" and "free"; beyond the paper "own rate", "random sources", "ignored", "kept", "repaired", "entropy" (see
             `beyond.py`).
         family: `PAPER`, `QUESTIONS` or `BEYOND`.
         number: of random sources, or of sources that are kept.

@@ -12,7 +12,7 @@ import pandas as pd
 
 from ...probing.pruning_store import load_pruned
 from ...probing.store import load_pairs
-from ..equal_budgets import EQUAL_STEPS, FEW_STEPS, RATES, at_chosen_rates
+from ..equal_budgets import EQUAL_PATIENCE, FEW_STEPS, RATES, at_chosen_rates
 from ..tables import suite_results, versions, with_source_tasks
 from .beyond import SAMPLES, beyond_samples
 from .claim import FAILS, HOLDS, NOT_RUN, UNDECIDED, Claim, title_of
@@ -109,7 +109,7 @@ def _case(claim: Claim, results: pd.DataFrame, pairs: pd.DataFrame, pruned: pd.D
         return _of_gains(claim, pairs)
     if claim.about == "sum":
         return _of_share(claim, pairs)
-    if claim.about == "equal steps":
+    if claim.about == "equal patience":
         return _of_longer(claim, results)
     if claim.about == "equal budgets":
         results = at_chosen_rates(results[results["k"].isna()])
@@ -161,13 +161,13 @@ def _of_runs(claim: Claim, samples: Samples, stopped: str = "") -> _Case:
 
 
 def _of_longer(claim: Claim, results: pd.DataFrame) -> _Case:
-    """A claim about runs that may take more steps: of stage 2 on all examples, of both methods on a few."""
+    """A claim about runs with more patience: of stage 2 on all examples, of both methods on a few."""
     results = results[results["k"].isna() if claim.k is None else results["k"] == claim.k]
-    limits = json.dumps(EQUAL_STEPS if claim.k is None else FEW_STEPS, sort_keys=True)
+    limits = json.dumps(EQUAL_PATIENCE if claim.k is None else FEW_STEPS, sort_keys=True)
     longer = results[results["overrides"] == limits]
     others = results[results["overrides"] == "{}"] if claim.k is None else longer
     first, second = longer[longer["method"] == claim.method], others[others["method"] == claim.other]
-    return _of_runs(claim, samples_between(first, second, "runs with equal steps", paired=claim.k is not None))
+    return _of_runs(claim, samples_between(first, second, "runs with equal patience", paired=claim.k is not None))
 
 
 def _of_parameters(claim: Claim, results: pd.DataFrame) -> _Case:

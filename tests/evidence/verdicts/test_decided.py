@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pandas as pd
 import pytest
 from scipy.stats import ttest_1samp, ttest_ind
 
-from scalearn_lib.evidence.equal_budgets import EQUAL_STEPS, FEW_STEPS, PATIENCE, RATES
+from scalearn_lib.evidence.equal_budgets import EQUAL_PATIENCE, FEW_STEPS, PATIENCE, RATES
 from scalearn_lib.evidence.verdicts.beyond_list import BEYOND_CLAIMS
 from scalearn_lib.evidence.verdicts.decided import claims, made_by, mixed
 from scalearn_lib.probing.store import load_pairs, store_pairs
@@ -150,19 +151,20 @@ def test_equal_budgets_take_the_rate_that_validation_chose(tmp_path: Path) -> No
     assert verdicts(tmp_path).loc["full-2", "verdict"] == "not run"
 
 
-def test_equal_steps_are_those_of_the_single_adapter(tmp_path: Path) -> None:
+def test_equal_patience_is_that_of_the_single_adapter(tmp_path: Path) -> None:
     adapter = Run("offline", "trec", "adapter", "minilm", budget="converged").settings()
-    equal = Run("offline", "trec", "scalearn", "minilm", budget="converged", overrides=EQUAL_STEPS).settings()
-    for name in ("max_steps", "eval_steps", "patience"):
-        assert getattr(equal, name) == getattr(adapter, name)
+    run = Run("offline", "trec", "scalearn", "minilm", budget="converged")
+    equal = replace(run, overrides=EQUAL_PATIENCE).settings()
+    assert equal.patience * equal.eval_steps == adapter.patience * adapter.eval_steps
+    assert (equal.learning_rate, equal.max_steps) == (run.settings().learning_rate, run.settings().max_steps)
     paper = Run("offline", "trec", "scalearn", "minilm", k=32, budget="paper").settings()
     assert {name: getattr(paper, name) for name in FEW_STEPS} == FEW_STEPS
     for seed in range(3):
         store(tmp_path, "toy_topic", "adapter", seed, 0.60 + 0.01 * seed)
         store(tmp_path, "toy_topic", "scalearn", seed, 0.55 + 0.01 * seed)
-        store(tmp_path, "toy_topic", "scalearn", seed, 0.70 + 0.01 * seed, overrides=EQUAL_STEPS)
-        store(tmp_path, "toy_topic", "adapter", seed, 0.90, overrides=EQUAL_STEPS)  # has them anyway
-        store(tmp_path, "toy_topic", "scalearn", seed, 0.95, overrides={"max_steps": 3000})
+        store(tmp_path, "toy_topic", "scalearn", seed, 0.70 + 0.01 * seed, overrides=EQUAL_PATIENCE)
+        store(tmp_path, "toy_topic", "adapter", seed, 0.90, overrides=EQUAL_PATIENCE)  # has them anyway
+        store(tmp_path, "toy_topic", "scalearn", seed, 0.95, overrides={"patience": 10})
         for method, score in (("adapter", 0.5 + 0.1 * seed), ("scalearn", 0.58 + 0.1 * seed)):
             store(tmp_path, "toy_topic", method, seed, score, k=32, overrides=FEW_STEPS)
             store(tmp_path, "toy_topic", method, seed, 0.1, k=32)
