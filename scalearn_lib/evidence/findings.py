@@ -18,6 +18,7 @@ from .verdicts.decided import claims
 from .verdicts.telling import against_predictions, counted, not_run, readable
 
 JOINT = "all tasks"
+"""What stands for the task of a joint run, which is a result of each."""
 
 COLUMNS = ["effect", "on these tasks", "on tasks like these", "rests on"]
 
