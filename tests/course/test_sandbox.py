@@ -20,6 +20,8 @@ from scalearn_lib.errors import UserError
 
 GIB = 2**30
 LIBC = "import ctypes, os\nlibc = ctypes.CDLL(None, use_errno=True)\n"
+FORKS = "import ctypes, os\nlibc = ctypes.PyDLL(None)\n"
+"""With the interpreter's lock held: a child of `CDLL`'s fork waits for ever where another thread had it just then."""
 
 
 @pytest.fixture(params=[False, True] if os.geteuid() == 0 else [True], ids=lambda user: "user" if user else "root")
@@ -92,7 +94,7 @@ def test_nothing_of_the_machine_is_in_reach(identity: None, token: str, tmp_path
 def test_a_child_without_an_environment_ends_with_the_notebook(identity: None) -> None:
     seconds = f"7777.{uuid.uuid4().int % 10**9}"
     child = (
-        f"{LIBC}import time\narguments = (ctypes.c_char_p * 3)(b'sleep', b'{seconds}', None)\n"
+        f"{FORKS}import time\narguments = (ctypes.c_char_p * 3)(b'sleep', b'{seconds}', None)\n"
         "nothing = (ctypes.c_char_p * 1)(None)\n"
         "if libc.fork() == 0:\n    libc.setsid()\n    libc.execve(b'/usr/bin/sleep', arguments, nothing)\n"
         "for _ in range(50):  # on a busy machine it takes a while to start\n"
@@ -110,7 +112,7 @@ def test_a_child_without_an_environment_ends_with_the_notebook(identity: None) -
 def test_too_many_processes_end_the_notebook(identity: None) -> None:
     cells, notes = run(
         "1",
-        f"{LIBC}import time\nfor _ in range(300):\n    if libc.fork() == 0:\n        libc.pause()\ntime.sleep(20)",
+        f"{FORKS}import time\nfor _ in range(300):\n    if libc.fork() == 0:\n        libc.pause()\ntime.sleep(20)",
         "2",
     )
     assert contained.NOTES["processes"] in notes
@@ -119,7 +121,7 @@ def test_too_many_processes_end_the_notebook(identity: None) -> None:
 
 def test_processes_that_are_made_faster_than_they_are_counted_have_a_bound() -> None:
     (cell,), _ = run(
-        f"{LIBC}made = 0\nwhile made < 3000:\n    child = libc.fork()\n    if child == 0:\n        libc.pause()\n"
+        f"{FORKS}made = 0\nwhile made < 3000:\n    child = libc.fork()\n    if child == 0:\n        libc.pause()\n"
         "    if child < 0:\n        break\n    made += 1\nprint(made)",
         limits=Limits(30, 60, processes=10_000, memory=2**50),
     )
