@@ -16,7 +16,7 @@ OWN_RATES = (0.002, 0.02)
 
 
 def beyond_samples(claim: Claim, results: pd.DataFrame, pruned: pd.DataFrame) -> Samples:
-    """Return the samples of a claim beyond the paper that is not about two methods.
+    """Return the samples of a claim beyond the paper that is about more than the plain runs of two methods.
 
     Args:
         claim: its `about` is a key of this module's table.
@@ -24,7 +24,7 @@ def beyond_samples(claim: Claim, results: pd.DataFrame, pruned: pd.DataFrame) ->
         pruned: as `load_pruned` returns them.
     """
     of_k = [frame[frame["k"].isna() if claim.k is None else frame["k"] == claim.k] for frame in (results, pruned)]
-    runs, fewer = (frame[frame["method"] == claim.method] for frame in of_k)
+    runs, fewer = (frame[frame["method"].isin([claim.method, claim.other])] for frame in of_k)
     return SAMPLES[claim.about](claim, runs, fewer)
 
 
@@ -48,8 +48,12 @@ def _with_random(claim: Claim, runs: pd.DataFrame) -> pd.DataFrame:
 
 
 def _random_sources(claim: Claim, runs: pd.DataFrame, _: pd.DataFrame) -> Samples:
-    added = _with_random(claim, runs)
-    return samples_between(added, runs[runs["overrides"] == "{}"], "runs with random sources", paired=True)
+    """A method with random sources against the other, or itself: without them, or (`with random sources`) with them."""
+    with_them = _with_random(claim, runs)
+    added = with_them[with_them["method"] == claim.method]
+    without = with_them if claim.about == "with random sources" else runs[runs["overrides"] == "{}"]
+    against = without[without["method"] == claim.other]
+    return samples_between(added, against, "runs with random sources", paired=True)
 
 
 def _ignored(claim: Claim, runs: pd.DataFrame, _: pd.DataFrame) -> Samples:
@@ -79,6 +83,7 @@ def _pruned(claim: Claim, _: pd.DataFrame, pruned: pd.DataFrame) -> Samples:
 SAMPLES = {
     "own rate": _own_rate,
     "random sources": _random_sources,
+    "with random sources": _random_sources,
     "ignored": _ignored,
     "kept": _pruned,
     "repaired": _pruned,

@@ -24,6 +24,9 @@ CONTINUUM = (
 RANDOM_SOURCES, KEPT = (1, 4, 16, 56), (1, 2, 4)
 """Numbers of random sources that are added, and of sources that are kept."""
 
+AS_MANY = 9
+"""Random sources, as many as `offline` has trained ones: 4/T with them starts each source where 2/T does without."""
+
 
 def _starts() -> list[Claim]:
     variants = ("scalearn", "scalearn_uniform_pp")
@@ -107,6 +110,32 @@ def _random_sources() -> list[Claim]:
     return within + ignored
 
 
+def _height_with_random_sources() -> list[Claim]:
+    """Whether random sources cost what they do because all sources start lower."""
+    added = f"k = {BEYOND_SHOTS}, {AS_MANY} random sources added: {title_of('scalearn_init_4')}"
+    common = {"k": BEYOND_SHOTS, "family": BEYOND, "number": AS_MANY}
+    return [
+        above(
+            f"height-{BEYOND_SHOTS}-1",
+            "scalearn_init_4",
+            "scalearn",
+            title=f"{added} is above ScaLearn with them",
+            about="with random sources",
+            **common,
+        ),
+        Claim(
+            f"height-{BEYOND_SHOTS}-2",
+            f"{added} keeps within 1 point of ScaLearn without them",
+            "within",
+            "scalearn_init_4",
+            "scalearn",
+            1.0,
+            about="random sources",
+            **common,
+        ),
+    ]
+
+
 def _fewer_sources() -> list[Claim]:
     return [
         Claim(
@@ -153,6 +182,7 @@ BEYOND_CLAIMS: tuple[Claim, ...] = (
     *_rates(),
     *_finer(),
     *_random_sources(),
+    *_height_with_random_sources(),
     *_fewer_sources(),
     *_collapse(),
 )

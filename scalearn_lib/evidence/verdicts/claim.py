@@ -35,8 +35,8 @@ class Claim:
         bound: in points; for a count in percent.
         k: training examples; `None` means all.
         about: where it is found: "runs", "equal budgets", "equal patience", "heads"; of the probes "omega", "pair",
-            "sum" and "free"; beyond the paper "own rate", "random sources", "ignored", "kept", "repaired", "entropy"
-            (see `beyond.py`).
+            "sum" and "free"; beyond the paper "own rate", "random sources", "with random sources", "ignored",
+            "kept", "repaired", "entropy" (see `beyond.py`).
         family: `PAPER`, `QUESTIONS` or `BEYOND`.
         number: of random sources, or of sources that are kept.
         predicted: the verdict that was expected before the runs, `HOLDS`, `FAILS` or `OPEN`.

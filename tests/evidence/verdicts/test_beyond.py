@@ -45,6 +45,20 @@ def test_random_sources_are_compared_with_the_same_seeds_without(tmp_path: Path)
     assert verdict(tmp_path, "random-16-2")["note"] == "no runs with random sources"
 
 
+def test_the_height_of_the_start_is_compared_among_runs_with_random_sources_and_with_those_without(
+    tmp_path: Path,
+) -> None:
+    for seed, (without, low, high) in enumerate([(0.50, 0.40, 0.49), (0.60, 0.45, 0.58), (0.70, 0.50, 0.70)]):
+        store(tmp_path, TASK, "scalearn", seed, without, k=32)
+        store(tmp_path, TASK, "scalearn_init_4", seed, 0.9, k=32)  # says nothing about either
+        store(tmp_path, TASK, "scalearn", seed, low, k=32, overrides={"random_sources": 9})
+        store(tmp_path, TASK, "scalearn_init_4", seed, high, k=32, overrides={"random_sources": 9})
+        store(tmp_path, TASK, "scalearn_init_4", seed, 0.1, k=32, overrides={"random_sources": 16})
+    assert verdict(tmp_path, "height-32-1")["effect"] == pytest.approx((9 + 13 + 20) / 3)
+    assert verdict(tmp_path, "height-32-2")["effect"] == pytest.approx(-1.0)
+    assert verdict(tmp_path, "random-16-1")["verdict"] == "not run"
+
+
 def test_a_verdict_beyond_the_paper_says_which_versions_it_mixes(tmp_path: Path) -> None:
     for seed in range(2):
         store(tmp_path, TASK, "scalearn", seed, 0.5 + 0.01 * seed, k=32)
