@@ -9,6 +9,7 @@ import matplotlib.pyplot as plt
 from ..composition import ScaLearn, scaling_coefficients
 from ..errors import UserError
 from ..methods import get_method
+from ..methods.fusion import ScaLearn as ScaLearnLearner
 from ..runs import Run, load_trained
 from ..runs.run import slug
 from .figures import omega_heatmap, use_style
@@ -18,7 +19,7 @@ def save_omega(run: Run, output: Path, folder: Path) -> list[Path]:
     """Write ω of a run as it applies in evaluation; the run is made first if need be.
 
     Args:
-        run: a run of one of the variants of ScaLearn.
+        run: a run of ScaLearn or a variant of it.
         output: where results lie.
         folder: where the files go.
 
@@ -29,7 +30,7 @@ def save_omega(run: Run, output: Path, folder: Path) -> list[Path]:
         UserError: the method has no scaling coefficients, or the folder cannot be written.
     """
     method = get_method(run.method)
-    if not method.made_by.endswith(":ScaLearn"):
+    if not isinstance(method.learner(), ScaLearnLearner):
         raise UserError(f"{method.title} has no scaling coefficients; take a variant of {ScaLearn.__name__}.")
     omega = scaling_coefficients(load_trained(run, output), run.method)
     shots = "" if run.k is None else f"-k{run.k}"

@@ -48,7 +48,8 @@ def equal_budget_runs(runs: Sequence[Run]) -> list[Run]:
 def at_chosen_rates(results: pd.DataFrame) -> pd.DataFrame:
     """Return the runs of `equal_budget_runs` at the rate that has the highest mean validation score over seeds.
 
-    The rate is chosen for each method, sources and task; it and the number of `rates` tried are columns.
+    The rate is chosen for each method, sources and task, of equal ones the lowest; it and the number of `rates` tried
+    are columns.
 
     Args:
         results: as `suite_results` returns them, with one `k`; other runs among them do not count.
@@ -59,7 +60,7 @@ def at_chosen_rates(results: pd.DataFrame) -> pd.DataFrame:
     searched = [of in equal for of in settings]
     tried = results.assign(rate=[of.get("learning_rate") for of in settings]).loc[np.array(searched, dtype=bool)]
     means = tried.groupby([*where, "rate"], as_index=False)["validation"].mean()
-    best = means.sort_values("validation", ascending=False).drop_duplicates(where)[[*where, "rate"]]
+    best = means.sort_values("validation", ascending=False, kind="stable").drop_duplicates(where)[[*where, "rate"]]
     rates = means.groupby(where, as_index=False).agg(rates=("rate", "size"))
     return tried.merge(best.merge(rates, on=where), on=[*where, "rate"])
 

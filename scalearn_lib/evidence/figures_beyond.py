@@ -50,9 +50,10 @@ def effects(verdicts: pd.DataFrame, title: str) -> Figure:
     """Effects of claims with their 95 % intervals on these tasks, a line each; colours are verdicts.
 
     Args:
-        verdicts: as `claims` returns them; those without an effect are left out.
+        verdicts: as `claims` returns them, of one unit; those without an effect are left out.
     """
     shown = verdicts.dropna(subset="effect").reset_index(drop=True)
+    (unit,) = shown["unit"].unique()
     figure, axes = plt.subplots(figsize=(8, 0.42 * len(shown) + 1.4))
     holds, fails = sns.color_palette("colorblind", 2)
     colors = {HOLDS: holds, FAILS: fails, UNDECIDED: "0.5"}
@@ -62,7 +63,7 @@ def effects(verdicts: pd.DataFrame, title: str) -> Figure:
         axes.errorbar(rows["effect"], rows.index, xerr=ends, fmt="o", capsize=3, color=colors[verdict], label=verdict)
     axes.set_yticks(shown.index, [textwrap.fill(text, 60) for text in shown["claim"]], fontsize=9)
     axes.set_ylim(len(shown) - 0.5, -0.5)
-    axes.set(title=textwrap.fill(title, 75), xlabel="effect, points (95 % interval over seeds)", ylabel="")
+    axes.set(title=textwrap.fill(title, 75), xlabel=f"effect, {unit} (95 % interval over seeds)", ylabel="")
     axes.legend(title="", loc="center left", bbox_to_anchor=(1, 0.5), fontsize="small")
     return figure
 

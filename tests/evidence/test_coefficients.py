@@ -24,5 +24,6 @@ def test_a_picture_and_a_table(tmp_path: Path, capsys: pytest.CaptureFixture) ->
     omega = scalearn_lib.scaling_coefficients(model, "scalearn")
     assert list(frame) == ["layer", "source", "hidden", "omega"] and len(frame) == omega.size
     np.testing.assert_allclose(frame["omega"], omega.to_numpy().ravel(), rtol=1e-6)
+    assert main(["show", "toy", "scalearn_init_4", "toy_topic", *where, "--to", str(tmp_path / "shown")]) == 0
     assert main(["show", "toy", "adapter_fusion", "toy_topic", *where]) == 1
     assert "AdapterFusion has no scaling coefficients" in capsys.readouterr().err

@@ -56,10 +56,13 @@ def test_the_page(output: Path) -> None:
 
 def test_equal_budgets_have_a_section_where_they_were_run(output: Path) -> None:
     assert "## Under equal budgets" not in findings_page(output, "tiny", "smoke")
-    store(output, "toy_topic", "scalearn", 0, 0.6, overrides={"learning_rate": 1e-3, "patience": 10})
+    for rate in (6e-3, 1e-3, 3e-4):
+        store(output, "toy_topic", "scalearn", 0, 0.6, overrides={"learning_rate": rate, "patience": 10})
+    assert "## Under equal budgets" not in findings_page(output, "tiny", "smoke")  # a rate is missing
+    store(output, "toy_topic", "scalearn", 0, 0.6, overrides={"learning_rate": 5e-5, "patience": 10})
     equal = section(findings_page(output, "tiny", "smoke"), "Under equal budgets")
     assert "5e-05, 0.0003, 0.001, 0.006 with patience 10" in equal
-    assert "| toy | ScaLearn | toy_topic | 71.0 | 60.0 | 0.001 | 1 |" in equal
+    assert "| toy | ScaLearn | toy_topic | 71.0 | 60.0 | 5e-05 | 1 |" in equal
 
 
 def test_runs_that_their_limit_of_steps_stopped_are_counted(tmp_path: Path) -> None:

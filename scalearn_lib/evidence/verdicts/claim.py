@@ -20,6 +20,8 @@ OPEN = "open"
 
 HALVES = ("ignored", "entropy")
 """What a share is compared with a half for; whichever side is shown decides."""
+PERCENT = "percentage points"
+"""Their unit: a *point* alone is one of a score."""
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from ...probing.store import load_pairs
 from ..equal_budgets import EQUAL_PATIENCE, FEW_STEPS, RATES, at_chosen_rates
 from ..tables import suite_results, versions, with_source_tasks
 from .beyond import SAMPLES, beyond_samples
-from .claim import FAILS, HOLDS, NOT_RUN, UNDECIDED, Claim, title_of
+from .claim import FAILS, HALVES, HOLDS, NOT_RUN, PERCENT, UNDECIDED, Claim, title_of
 from .claim_list import claims_about
 from .rules import Weighed, above, below_chance, decide, never_below, within, without_more_steps
 from .samples import Samples, cut_short, samples_between, samples_of, trained_parameters
@@ -125,7 +125,8 @@ def _case(claim: Claim, results: pd.DataFrame, pairs: pd.DataFrame, pruned: pd.D
 
 
 def _verdict(claim: Claim, effect: Effect | None = None, /, **more: object) -> Verdict:
-    shown = {} if effect is None else {"effect": effect.value, "unit": "points"}
+    unit = PERCENT if claim.about in HALVES else "points"
+    shown = {} if effect is None else {"effect": effect.value, "unit": unit}
     names = ("low", "high", "wide_low", "wide_high", "improvement")
     shown |= {} if effect is None else {name: getattr(effect, name) for name in names}
     return Verdict(claim.name, claim.family, claim.title, predicted=claim.predicted, **shown | more)
@@ -151,6 +152,8 @@ def _of_runs(claim: Claim, samples: Samples, stopped: str = "") -> _Case:
         effect, notes = effects[worst], [told, *notes]
     else:
         test = {"above": above, "within": within}[claim.kind](effect, claim.bound, now)
+    if claim.about in HALVES:
+        test = replace(test, shown=("", "it ends on the other side of the half"))
     if stopped:
         either = claim.kind == "within"
         test = without_more_steps(test, either or stopped == claim.method, either or stopped == claim.other)
@@ -167,7 +170,8 @@ def _of_longer(claim: Claim, results: pd.DataFrame) -> _Case:
     longer = results[results["overrides"] == limits]
     others = results[results["overrides"] == "{}"] if claim.k is None else longer
     first, second = longer[longer["method"] == claim.method], others[others["method"] == claim.other]
-    return _of_runs(claim, samples_between(first, second, "runs with equal patience", paired=claim.k is not None))
+    paired = claim.k is not None or claim.method == claim.other
+    return _of_runs(claim, samples_between(first, second, "runs with equal patience", paired=paired))
 
 
 def _of_parameters(claim: Claim, results: pd.DataFrame) -> _Case:

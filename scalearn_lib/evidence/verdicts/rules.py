@@ -124,5 +124,5 @@ def _decision(test: Weighed, holds: float, fails: float, level: float, family: i
     if fails <= ALPHA:
         return Decision(FAILS, float(fails), test.shown[1], None)
     alone = min(test.p_holds, test.p_fails) <= ALPHA
-    why = f"its interval alone would decide, corrected for {family} claims it does not" if alone else ""
+    why = f"its own test alone would decide, corrected for {family} claims it does not" if alone else ""
     return Decision(UNDECIDED, float(min(holds, fails)), why, test.needed(level))

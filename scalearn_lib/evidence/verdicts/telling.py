@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from .claim import FAILS, HOLDS, NOT_RUN, OPEN, VERDICTS
+from .claim import FAILS, HOLDS, NOT_RUN, OPEN, PERCENT, VERDICTS
 
 
 def interval(low: float, high: float) -> str:
@@ -18,7 +18,7 @@ def effect(row: pd.Series) -> str:
     """The estimate of a verdict with its unit; differences have a sign."""
     if pd.isna(row["effect"]):
         return ""
-    number = f"{row['effect']:+.1f}" if row["unit"] == "points" else f"{row['effect']:.1f}"
+    number = f"{row['effect']:+.1f}" if row["unit"] in ("points", PERCENT) else f"{row['effect']:.1f}"
     return f"{number} {row['unit']}"
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from scipy.stats import t as student
 
 from scalearn_lib.evidence.results import load_results
 from scalearn_lib.evidence.verdicts.beyond import OWN_RATES
@@ -106,6 +107,17 @@ def test_the_rate_of_omega_is_chosen_on_validation_where_all_were_tried(tmp_path
     row = verdict(tmp_path, "rate-1")
     assert set(OWN_RATES) == {0.002, 0.02}
     assert row["effect"] == pytest.approx(70.5 - 61) and row["tasks"] == 1  # toy_pair lacks a rate
+    assert row["high"] - row["effect"] == pytest.approx(student.ppf(0.975, 1) * 0.5)  # by seed: 10 and 9 points
+
+
+def test_where_the_common_rate_is_chosen_nothing_differs(tmp_path: Path) -> None:
+    for rate in (None, *OWN_RATES):
+        for seed in range(3):
+            scores = {"validation": {"accuracy": 0.6 if rate is None else 0.5, "loss": 1.0}}
+            overrides = {} if rate is None else {"transfer_learning_rate": rate}
+            store(tmp_path, TASK, "scalearn", seed, 0.6 + 0.1 * seed, overrides=overrides, made_from=scores)
+    row = verdict(tmp_path, "rate-1")
+    assert row["effect"] == row["low"] == row["high"] == 0
 
 
 def test_fewer_sources_are_compared_with_all_of_the_same_run(tmp_path: Path) -> None:

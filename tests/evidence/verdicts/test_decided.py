@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.stats import t as student
 from scipy.stats import ttest_1samp, ttest_ind
 
 from scalearn_lib.evidence.equal_budgets import EQUAL_PATIENCE, FEW_STEPS, PATIENCE, RATES
@@ -162,7 +163,7 @@ def test_equal_patience_is_that_of_the_single_adapter(tmp_path: Path) -> None:
     for seed in range(3):
         store(tmp_path, "toy_topic", "adapter", seed, 0.60 + 0.01 * seed)
         store(tmp_path, "toy_topic", "scalearn", seed, 0.55 + 0.01 * seed)
-        store(tmp_path, "toy_topic", "scalearn", seed, 0.70 + 0.01 * seed, overrides=EQUAL_PATIENCE)
+        store(tmp_path, "toy_topic", "scalearn", seed, 0.699 + 0.011 * seed, overrides=EQUAL_PATIENCE)
         store(tmp_path, "toy_topic", "adapter", seed, 0.90, overrides=EQUAL_PATIENCE)  # has them anyway
         store(tmp_path, "toy_topic", "scalearn", seed, 0.95, overrides={"patience": 10})
         for method, score in (("adapter", 0.5 + 0.1 * seed), ("scalearn", 0.58 + 0.1 * seed)):
@@ -172,6 +173,8 @@ def test_equal_patience_is_that_of_the_single_adapter(tmp_path: Path) -> None:
     assert found.loc["equal-4", "effect"] == pytest.approx(8) and found.loc["equal-4", "seeds"] == "3"
     assert found.loc[["equal-2", "equal-3"], "effect"].tolist() == pytest.approx([10, 15])
     assert found.loc["equal-3", "verdict"] == "holds" and found.loc["equal-2", "tasks"] == 1
+    half = student.ppf(0.975, 2) * 0.1 / 3**0.5  # one method, so by seed: 14.9, 15.0 and 15.1 points
+    assert found.loc["equal-3", ["low", "high"]].tolist() == pytest.approx([15 - half, 15 + half])
 
 
 def test_heads_are_counted(tmp_path: Path) -> None:

@@ -91,7 +91,7 @@ def test_holm_counts_the_family() -> None:
     one = above(effect(2.5, 1.0), 0.5, 3)  # p = 0.006
     assert verdict(one) == HOLDS
     ten = decide([one] + [above(effect(0.25, 1.0), 0.5, 3)] * 9)
-    assert ten[0].verdict == UNDECIDED and ten[0].why.startswith("its interval alone would decide, corrected for 10")
+    assert ten[0].verdict == UNDECIDED and ten[0].why.startswith("its own test alone would decide, corrected for 10")
     assert ten[0].p == pytest.approx(10 * one.p_holds)
     clear = decide([one] + [above(effect(9.0, 1.0), 0.5, 3)] * 9)
     assert [decision.verdict for decision in clear] == [HOLDS] * 10  # step-down: the last has the whole level
