@@ -58,6 +58,7 @@ def report(found: dict[str, float], file: Path | None) -> None:
     for name, value in found.items():
         print(f"{name:<12}{value:g}")
     if file:
+        file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(json.dumps(found, indent=1) + "\n")
 
 

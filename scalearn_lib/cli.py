@@ -46,6 +46,7 @@ def _parser() -> argparse.ArgumentParser:
 
     tasks = add.add_parser("tasks", help="list the suites and their tasks")
     tasks.add_argument("suite", nargs="?")
+    _hub(tasks)
     tasks.set_defaults(command=inputs.tasks)
 
     add.add_parser("methods", help="list the methods").set_defaults(command=inputs.methods)
@@ -53,7 +54,7 @@ def _parser() -> argparse.ArgumentParser:
     check = add.add_parser("check", help="read all that a suite's file names: sizes, labels, lengths, problems")
     check.add_argument("suite", help="a file such as my_suite.yaml, or a suite's name")
     check.add_argument("--encoder", default="minilm", help="whose tokens are counted (default: minilm)")
-    check.add_argument("--hub", type=Path, metavar="DIR", help="folder that mirrors the hub (default: SCALEARN_HUB)")
+    _hub(check)
     check.set_defaults(command=inputs.check)
 
     prefetch = add.add_parser("prefetch", help="fill a mirror folder from the hub, for machines without internet")
@@ -87,6 +88,7 @@ def _parser() -> argparse.ArgumentParser:
     predict.add_argument("--to", type=Path, metavar="FILE", help="where they go with their predictions")
     predict.add_argument("--text", nargs="+", metavar="TEXT", help="one row instead: a text for each column")
     predict.add_argument("--encoder", help="name or folder of the encoder (default: the one of the run)")
+    _hub(predict)
     predict.set_defaults(command=single.predict)
 
     show = add.add_parser("show", help="the scaling coefficients of a run, as a picture and a CSV file")
@@ -116,6 +118,7 @@ def _parser() -> argparse.ArgumentParser:
         parser_.add_argument("--budget", default="converged", help="budget of the results (default: converged)")
         parser_.add_argument("--output", type=Path, default=None, help="folder of results (default: outputs/)")
         _no_reference(parser_)
+        _hub(parser_)
 
     grid = add.add_parser("grid", help="make everything that a study file asks for, as batch jobs")
     grid.add_argument("--dry-run", action="store_true", help="only say which jobs there are and what they may take")
@@ -131,11 +134,12 @@ def _parser() -> argparse.ArgumentParser:
         parser_.add_argument("study", type=Path, help="a file such as studies/offline.yaml")
         _no_reference(parser_)
         parser_.add_argument("--output", type=Path, default=None, help="folder of results (default: outputs/)")
-    grid.add_argument("--hub", type=Path, metavar="DIR", help="folder that mirrors the hub (default: SCALEARN_HUB)")
+        _hub(parser_)
     keep = add.add_parser("keep", help="add a study's complete results to the reference study, compactly")
     keep.add_argument("study", type=Path, help="a file such as studies/reference.yaml")
     keep.add_argument("--output", type=Path, default=None, help="folder of results (default: outputs/)")
     keep.add_argument("--to", type=Path, default=None, metavar="DIR", help="(default: outputs/reference)")
+    _hub(keep)
     keep.set_defaults(command=studies.keep)
     costs = add.add_parser("costs", help="measured seconds per run, from the results that there are")
     costs.add_argument("--output", type=Path, default=None, help="folder of results (default: outputs/)")
@@ -153,6 +157,10 @@ def _count(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"must be a whole number of at least 1, got '{text}'")
     return int(text)
+
+
+def _hub(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--hub", type=Path, metavar="DIR", help="folder that mirrors the hub (default: SCALEARN_HUB)")
 
 
 def _no_reference(parser: argparse.ArgumentParser) -> None:
@@ -184,6 +192,9 @@ def _run_options(parser: argparse.ArgumentParser) -> None:
         help="a further source: an adapter or LoRA that adapters or PEFT saved; may be given several times",
     )
     parser.add_argument(
+        "--no-adapters", action="store_true", help="leave out the further sources that the suite's file names"
+    )
+    parser.add_argument(
         "--set",
         dest="overrides",
         action="append",
@@ -201,7 +212,7 @@ def _common(parser: argparse.ArgumentParser) -> None:
         default="resampled",
         help="few-shot: resampled by seed, or official: the first k (default: resampled)",
     )
-    parser.add_argument("--hub", type=Path, metavar="DIR", help="folder that mirrors the hub (default: SCALEARN_HUB)")
+    _hub(parser)
     parser.add_argument("--output", type=Path, default=None, help="folder of results (default: outputs/)")
     _no_reference(parser)
 

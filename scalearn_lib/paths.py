@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from .errors import UserError
+
 
 def _root() -> Path:
     """The repository when the package is installed from a clone, else the current folder."""
@@ -23,9 +25,17 @@ def output_dir() -> Path:
 
 
 def reference_dir() -> Path | None:
-    """The folder of the reference study: `SCALEARN_REFERENCE`, else `outputs/reference`; `None` if "" or missing."""
+    """The folder of the reference study: `SCALEARN_REFERENCE`, else `outputs/reference` if there; `None` if "".
+
+    Raises:
+        UserError: the variable names no folder.
+    """
     word = os.environ.get("SCALEARN_REFERENCE")
     folder = _root() / "outputs" / "reference" if word is None else Path(word)
+    if word and not folder.is_dir():
+        raise UserError(
+            f'SCALEARN_REFERENCE names {word}, which is no folder; name the reference study\'s, or "" to leave it out.'
+        )
     return folder if word != "" and folder.is_dir() else None
 
 

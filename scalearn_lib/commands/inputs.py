@@ -51,12 +51,13 @@ def prefetch(arguments: argparse.Namespace) -> None:
     from ..tasks.hub import prefetch
 
     wanted = repositories(arguments.suite)
-    if not wanted:
-        raise UserError(
-            f"The suite '{arguments.suite}' has nothing on the hub; `scalearn fetch` brings the offline one."
-        )
     if arguments.encoder is not None:
         wanted.append(encoder_repository(arguments.encoder))
+    if not wanted:
+        raise UserError(
+            f"The suite '{arguments.suite}' has nothing on the hub; name an --encoder to bring, or run "
+            "`scalearn fetch` for the offline suite and MiniLM."
+        )
     for line in prefetch(wanted, arguments.folder):
         print(line)
     print(f"Name the folder with --hub {arguments.folder} or SCALEARN_HUB={arguments.folder}.")

@@ -31,7 +31,8 @@ def _runs(arguments: argparse.Namespace, tasks: list[str], seeds: list[int]) -> 
     from ..tasks import find_adapter, get_suite
     from ..tasks.names import wrong_name
 
-    suite, adapters = get_suite(arguments.suite), None
+    suite = get_suite(arguments.suite)
+    adapters = () if arguments.no_adapters else None
     if tasks == ["all"]:
         tasks = [task.name for task in suite.tasks]
     for word in arguments.adapters:
@@ -39,7 +40,7 @@ def _runs(arguments: argparse.Namespace, tasks: list[str], seeds: list[int]) -> 
         reason = wrong_name(name)
         if reason or not folder:
             why = f" ({reason})" if reason and folder else ""
-            raise UserError(f"--source takes NAME=FOLDER, such as mnli=adapters/mnli, got '{word}'{why}.")
+            raise UserError(f"--source takes NAME=FOLDER, such as squad=adapters/squad, got '{word}'{why}.")
         adapters = (*(suite.adapters if adapters is None else adapters), find_adapter(name, folder, Path()))
     runs = [
         Run(

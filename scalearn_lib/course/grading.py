@@ -215,8 +215,16 @@ def _write_feedback(marks: Marks, root: Path) -> None:
 
 
 def write_marks(every: Sequence[Marks], file: Path) -> None:
-    """Write a row per submission: points by tests and by hand, what still has to be read, seconds, and notes."""
-    rows = [["student", "assignment", "tests", "of", "by hand", "of", "to be read", "seconds", "notes"]]
+    """Write a row per submission: points by tests and by hand, what still has to be read, seconds, and notes.
+
+    Rows of other submissions, from an earlier call, stay.
+    """
+    header = ["student", "assignment", "tests", "of", "by hand", "of", "to be read", "seconds", "notes"]
+    graded = {(marks.student, marks.assignment) for marks in every}
+    rows = [header]
+    if file.is_file():
+        with open(file, newline="") as stream:
+            rows += [row for row in list(csv.reader(stream))[1:] if tuple(row[:2]) not in graded]
     for marks in every:
         notes = " ".join([marks.error, *marks.notes]).strip()
         totals = (f"{value:g}" for value in (*marks.total(by_hand=False), *marks.total(by_hand=True)))

@@ -29,7 +29,12 @@ def find(submissions: Path, names: Sequence[str]) -> Iterator[tuple[str, str, Pa
     """
     if not submissions.is_dir():
         raise UserError(f"The folder of submissions {submissions} does not exist; name it as SUBMISSIONS=DIR.")
-    for student in sorted(path for path in submissions.iterdir() if path.is_dir() and not path.name.startswith(".")):
+    for student in sorted(path for path in submissions.iterdir() if not path.name.startswith(".")):
+        if not student.is_dir():
+            print(
+                f"Left out: {student} is no student's folder; each submission is STUDENT/ASSIGNMENT/ASSIGNMENT.ipynb."
+            )
+            continue
         for folder in sorted(path for path in student.iterdir() if not path.name.startswith(".")):
             if folder.name in names and folder.is_dir():
                 yield student.name, folder.name, folder / f"{folder.name}.ipynb"

@@ -33,8 +33,7 @@ def save_omega(run: Run, output: Path, folder: Path) -> list[Path]:
     if not isinstance(method.learner(), ScaLearnLearner):
         raise UserError(f"{method.title} has no scaling coefficients; take a variant of {ScaLearn.__name__}.")
     omega = scaling_coefficients(load_trained(run, output), run.method)
-    shots = "" if run.k is None else f"-k{run.k}"
-    name = f"omega-{run.suite}-{slug(run.encoder)}-{run.budget}-{run.method}-{run.task}{shots}-seed{run.seed}"
+    name = f"omega-{slug(run.folder(Path()).as_posix())}"
     use_style()
     figure = omega_heatmap(omega, f"{method.title} on {run.task}: what each source counts")
     picture, table = (folder / f"{name}.{ending}" for ending in ("png", "csv"))

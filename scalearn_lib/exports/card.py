@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import shlex
 from pathlib import Path
 
 from ..methods import get_method
@@ -64,8 +65,6 @@ def model_card(run: Run, task: Task, result: Result, about: About) -> str:
     """Return the card as Markdown."""
     method = get_method(run.method)
     sources = [*run.sources(), *(adapter.name for adapter in run.adapters)]
-    words = ["scalearn export", Path(get_suite(run.suite).word).name, run.method, run.task, "--encoder", run.encoder]
-    words += ["--budget", run.budget, "--seed", str(run.seed)] + (["--k", str(run.k)] if run.k is not None else [])
     choice = "The highest of the choices' scores is the answer."
     meaning = {
         "classification": "The highest of the scores is the label, in the order of the table.",
@@ -96,7 +95,7 @@ def model_card(run: Run, task: Task, result: Result, about: About) -> str:
         packages=", ".join(f"{name} {importlib.metadata.version(name)}" for name in PACKAGES),
         lines="\n".join(code(about)),
         labels_note=f" {meaning[task.kind]}",
-        command=" ".join(words),
+        command=export_command(run),
         commit=(result.commit or "unknown")[:10],
     )
 
@@ -124,3 +123,17 @@ def code(about: About) -> list[str]:
         f"batch = AutoTokenizer.from_pretrained(encoder)({rows}, {options})",
         f"print({after})",
     ]
+
+
+def export_command(run: Run) -> str:
+    """Return the command that exports a run, with all that tells it from others; files are named as they lie here."""
+    suite = get_suite(run.suite)
+    words = ["scalearn", "export", Path(suite.word).name, run.method, run.task, "--encoder", run.encoder]
+    words += ["--budget", run.budget, "--seed", str(run.seed)]
+    words += ["--k", str(run.k), "--sampling", run.sampling] if run.k is not None else []
+    words += ["--sources", *run.source_tasks] if run.source_tasks is not None else []
+    of_suite = suite.adapters if set(suite.adapters) <= set(run.adapters) else ()
+    words += ["--no-adapters"] if suite.adapters and not of_suite and get_method(run.method).two_stage else []
+    words += [f"--source={one.name}={one.folder}" for one in run.adapters if one not in of_suite]
+    words += [f"--set={key}={value}" for key, value in run.overrides]
+    return shlex.join(words)

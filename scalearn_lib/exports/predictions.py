@@ -123,7 +123,7 @@ def predict_file(folder: Path, file: Path, to: Path, encoder: str | None = None)
             raise UserError(f"{path} has an ending that is not known; expected {', '.join(ENDINGS)}.")
     if not file.is_file():
         raise UserError(f"{file} is not there; name a file of rows.")
-    predictor, done = Predictor(folder, encoder), 0
+    predictor, done, header = Predictor(folder, encoder), 0, []
     try:
         handle, name = tempfile.mkstemp(prefix=f".{to.name}.", dir=to.resolve().parent)
     except OSError as error:
@@ -136,7 +136,15 @@ def predict_file(folder: Path, file: Path, to: Path, encoder: str | None = None)
                 twice = [column for column in found if column in rows]
                 if twice:
                     raise UserError(f"{file} has a column '{twice[0]}' already; rename it.")
-                _append(pd.concat([rows.reset_index(drop=True), found], axis=1), to, out, first=not done)
+                new = [column for column in rows if header and column not in header]
+                if new and to.suffix.lower() != ".jsonl":
+                    raise UserError(
+                        f"{file} has a column '{new[0]}' that rows before row {done + 1} lack, and {to} has its header "
+                        "by then; write to a .jsonl file."
+                    )
+                labelled = pd.concat([rows.reset_index(drop=True), found], axis=1)
+                _append(labelled.reindex(columns=header) if header and not new else labelled, to, out, first=not done)
+                header = header or [*labelled]
                 done += len(rows)
         if not done:
             raise UserError(f"{file} has no rows.")

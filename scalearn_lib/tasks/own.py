@@ -209,7 +209,7 @@ class OwnTask(Task):
                 raise UserError(
                     f"Task '{self.name}': {counts.min()} rows have the label '{self.labels[counts.argmin()]}', too few "
                     f"for a stratified split, which takes {FEWEST}; merge rare classes, give train, validation and "
-                    "test, or say kind: regression where labels are scores."
+                    "test, or say kind: regression where labels are scores, kind: multi_label where ';' parts several."
                 )
         try:
             numbers = stratified([rows[column] for column in self.columns], strata, SEED, parts)
@@ -240,8 +240,8 @@ def own_repositories(path: Path, published: Mapping[str, Suite]) -> list[tuple[s
     for section in file.tasks.values():
         if section.data.hub is not None:
             found.append((section.data.hub, "dataset", section.data.patterns()))
-    folders = [where for where in file.adapters.values() if not (path.parent / where).is_dir()]
-    return found + [(where, "model", list(PATTERNS)) for where in folders]
+    on_hub = [where for where in file.adapters.values() if not (path.parent / Path(where).expanduser()).is_dir()]
+    return found + [(where, "model", list(PATTERNS)) for where in on_hub]
 
 
 def _file(path: Path, published: Mapping[str, Suite]) -> SuiteFile:

@@ -189,7 +189,20 @@ def test_what_is_no_submission_is_an_error_or_named(course: Path, tmp_path: Path
     (tmp_path / "in" / "ann" / "mimi").mkdir(parents=True)
     with pytest.raises(UserError, match="holds no submission"):
         grading.grade(tmp_path / "in", course / "source", tmp_path / "out")
-    assert "mimi is no assignment; valid: mini" in capsys.readouterr().out
+    (tmp_path / "in" / "bob.zip").write_bytes(b"")
+    with pytest.raises(UserError, match="holds no submission"):
+        grading.grade(tmp_path / "in", course / "source", tmp_path / "out")
+    said = capsys.readouterr().out
+    assert "mimi is no assignment; valid: mini" in said and "bob.zip is no folder" in said
+
+
+def test_marks_of_an_earlier_call_stay(tmp_path: Path) -> None:
+    file = tmp_path / "marks.csv"
+    grading.write_marks([grading.Marks("ann", "mini"), grading.Marks("bob", "mini")], file)
+    grading.write_marks([grading.Marks("bob", "mini", error="late"), grading.Marks("cy", "mini")], file)
+    with open(file, newline="") as stream:
+        rows = list(csv.reader(stream))
+    assert [row[0] for row in rows] == ["student", "ann", "bob", "cy"] and rows[2][-1] == "late"
 
 
 def executed(*cells: str, limits: Limits | None = None) -> tuple[NotebookNode, str]:

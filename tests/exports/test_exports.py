@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -14,9 +15,11 @@ import pandas as pd
 import pytest
 
 from scalearn_lib import cli
+from scalearn_lib.cli import _parser
+from scalearn_lib.commands import single
 from scalearn_lib.errors import UserError
 from scalearn_lib.exports import export, load_exported, predict, predict_file
-from scalearn_lib.exports.card import code
+from scalearn_lib.exports.card import code, export_command
 from scalearn_lib.exports.load import read_about
 from scalearn_lib.exports.write import TOLERANCE, logits
 from scalearn_lib.methods import METHODS, get_method
@@ -129,6 +132,29 @@ def test_a_file_larger_than_a_chunk_is_read_in_parts(exported: Path, tmp_path: P
     assert predict_file(exported, file, tmp_path / "out.csv") == 40
     found = pd.read_csv(tmp_path / "out.csv")
     assert len(found) == 40 and found["text"].tolist() == [f'text, "{n}"\nwith a line' for n in range(40)]
+
+
+def test_cells_stay_in_their_columns_where_later_rows_have_others(exported: Path, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr("scalearn_lib.exports.predictions.CHUNK", 2)
+    rows = [{"id": 1, "text": "one"}, {"id": 2, "text": "two"}, {"text": "three"}, {"text": "four", "id": 4}]
+    file, out = tmp_path / "rows.jsonl", tmp_path / "out.csv"
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert predict_file(exported, file, out) == 4
+    found = pd.read_csv(out)
+    assert found["text"].tolist() == ["one", "two", "three", "four"]
+    assert found["id"].fillna(0).tolist() == [1, 2, 0, 4]
+    assert found["prediction"].isin(get_task("toy", TASK).labels).all()
+    file.write_text(file.read_text() + json.dumps({"text": "five", "note": "new"}) + "\n")
+    with pytest.raises(UserError, match="has a column 'note' that rows before row 5 lack"):
+        predict_file(exported, file, out)
+    assert predict_file(exported, file, tmp_path / "out.jsonl") == 5
+
+
+def test_a_command_of_a_card_names_all_that_tells_the_run_from_others(tmp_path: Path) -> None:
+    run = Run("toy", TASK, "scalearn", "tiny", 2, 8, "smoke", {"max_steps": 3}, "official", ("toy_topic", "toy_pair"))
+    words = shlex.split(export_command(run))[1:]
+    arguments = _parser().parse_args([*words, "--to", str(tmp_path)])
+    assert single._runs(arguments, [arguments.task], [arguments.seed]) == [run]
 
 
 def test_json_rows_come_back_as_they_were(exported: Path, tmp_path: Path) -> None:

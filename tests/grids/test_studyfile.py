@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 from collections import Counter
 from pathlib import Path
 
@@ -248,3 +249,11 @@ def test_our_studies_ask_for_two_seeds_of_whatever_a_claim_compares() -> None:
     for method, k in compared:
         seeds = [n for (suite, name, _, shots), n in there.items() if (suite, name, shots) == ("offline", method, k)]
         assert sum(n >= 2 for n in seeds) >= (1 if get_method(method).joint else 3), (method, k)
+
+
+def test_the_study_of_the_docs_can_be_read(tmp_path: Path) -> None:
+    text = (Path(__file__).parents[2] / "docs" / "batch.md").read_text()
+    (example,) = re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)
+    (tmp_path / "example.yaml").write_text(example)
+    study = read_study(tmp_path / "example.yaml")
+    assert {run.suite for run in study.runs} == {"glue", "superglue"} and study.runs_per_job == 10

@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from scalearn_lib.errors import say_once
+from scalearn_lib.errors import UserError, say_once
 from scalearn_lib.evidence import load_results
 from scalearn_lib.grids.jobs import make_jobs, remaining, state
+from scalearn_lib.paths import reference_dir
 from scalearn_lib.runs import Run, execute, load_trained, making, weights_of
 from scalearn_lib.runs.reference import HISTORY, keep, reference_result, reference_results
 from scalearn_lib.runs.result import read_result, write_result
@@ -204,3 +205,9 @@ def test_a_result_of_other_settings_is_made_again(tmp_path: Path, capsys: pytest
     assert state(ADAPTER, tmp_path) == "missing" and load_results(tmp_path)["outdated"].all()
     assert execute(ADAPTER, tmp_path).steps == 4 and read_result(folder).steps == 4
     assert "had other settings" in capsys.readouterr().err
+
+
+def test_a_variable_that_names_no_folder_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SCALEARN_REFERENCE", str(tmp_path / "none"))
+    with pytest.raises(UserError, match="none, which is no folder"):
+        reference_dir()
