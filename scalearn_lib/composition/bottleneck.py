@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from adapters.composition import AdapterCompositionBlock, Fuse
 from adapters.methods.bottleneck import BottleneckState
 from adapters.methods.modeling import ParallelAdapter
@@ -23,7 +24,14 @@ class ScaLearnBottleneckLayer(TransferLayer):
         """Run a ScaLearn block on the layer's state, as `compose_fuse` of adapters runs AdapterFusion."""
         if not self.is_block(adapter_setup):
             return super().compose_fuse(adapter_setup, state, lvl)
-        for layer in self.block_of(adapter_setup):  # none where no source has a module in this layer
+        layers = self.block_of(adapter_setup)  # none where no source has a module in this layer
+        below = sorted(name for name in adapter_setup.flatten() if name in self.adapters)
+        if not layers and below and state.last is None:  # only what lies below a source in a Stack has one: no o_t
+            last = self.adapters[below[0]]
+            _, _, residual = last.pre_forward(state.hidden_states, state.input_tensor, state.layer_norm)
+            nothing = torch.zeros_like(residual) if isinstance(last, ParallelAdapter) else residual
+            state = state._replace(hidden_states=nothing, last=below[0])
+        for layer in layers:
             children = [(row, adapter_setup[row]) for row in self.rows(layer)]
             name = source_of(children[-1][1])
             last = self.adapters[name]

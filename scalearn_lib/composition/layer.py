@@ -86,6 +86,10 @@ class ScaLearnLayer(nn.Module):
         omega = zip(rows, self.widened(self.coefficients(rows)), strict=True)
         return {self.sources[row]: values for row, values in omega if self.sources[row] in wanted}
 
+    def forget_sources(self) -> None:
+        """Read the sources anew at the next forward pass: they may have learned since."""
+        self._stack.forget()
+
     def penalty(self) -> Tensor:
         """Return λ · mean_t (1 − mean_d ω_t)², which pulls each source's mean coefficient to one (a scalar)."""
         return self.config.regularization * (1 - self.omega.mean(1)).square().mean()
@@ -128,6 +132,8 @@ def why_not_plain(adapters: Sequence[Adapter]) -> str | None:
             return f"'{adapter.name}' is gated"
         if type(adapter.adapter_up) is not nn.Linear or hasattr(adapter, "DropPath"):
             return f"'{adapter.name}' has no plain linear projections"
+        if any(True for _ in adapter.non_linearity.parameters()):
+            return f"'{adapter.name}' has an activation that learned"
         f = adapter.non_linearity.f
         if not (f is first or isinstance(f, nn.Module) and type(f) is type(first)):
             return f"'{adapter.name}' has another activation than '{adapters[0].name}'"

@@ -14,7 +14,7 @@ from .config import ScaLearnConfig, as_scalearn
 from .reading import transfer_layers
 
 # Two saved blocks with the same of these have coefficients of the same shape and meaning.
-_MEANING = ("uniform", "shared", "constraint", "fixed")
+_MEANING = ("uniform", "shared", "blocks", "constraint", "fixed")
 
 
 def _load(

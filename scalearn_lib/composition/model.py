@@ -126,7 +126,17 @@ class ScaLearnModelMixin:
             if block.sources != sources:
                 raise other_sources(block.name, sources)
         check_block(self, setup)
+        for module in self.modules():
+            if isinstance(module, ScaLearnLayer):
+                module.forget_sources()
         super().set_active_adapters(adapter_setup, skip_layers)
+
+    def delete_adapter(self, adapter_name: str) -> None:
+        """Delete an adapter; an active setup with a block that has no source left becomes inactive."""
+        super().delete_adapter(adapter_name)
+        for block in scalearn_blocks(self.active_adapters):
+            if not any(source in self.adapters_config for source in block.sources):
+                self.active_adapters = None
 
     def delete_adapter_fusion(self, adapter_names: Fuse | list[str] | str) -> None:
         """Delete a block; an active setup that contains it becomes inactive (adapters would leave it dangling)."""

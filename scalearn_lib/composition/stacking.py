@@ -29,6 +29,15 @@ class Stacked(NamedTuple):
     up_bias: Tensor | None
 
 
+class Kept(NamedTuple):
+    """A stack and what it was made of: each parameter, its memory (held, so that no other can come to lie at its
+    address) and its version; and the dtype of D."""
+
+    of: list[tuple[Tensor, Tensor, int]]
+    dtype: torch.dtype
+    stack: Stacked
+
+
 Read = Callable[[Adapter | LoRA], Projections]
 
 
@@ -60,16 +69,18 @@ def stack_projections(sources: Sequence[Adapter | LoRA], read: Read = projection
 class KeptStack:
     """The stack of frozen source adapters, kept from one forward pass to the next while none of them changes.
 
-    What PyTorch counts as a change of a parameter is seen: an optimizer's step, `load_state_dict`, `copy_`, another
+    What PyTorch counts as a change of a parameter is seen: `load_state_dict`, `copy_`, most optimizers' steps, another
     device or dtype, another module in its place. As for autograd itself, writing through `parameter.data` or into
-    the memory from outside is not.
+    the memory from outside is not; nor is the step of a fused optimizer (transformers' default), so `forget` is called
+    whenever a setup is activated, as before and after any training.
     """
 
     def __init__(self) -> None:
-        # Each parameter, its memory (held, so that no other can come to lie at its address) and its version.
-        self._of: list[tuple[Tensor, Tensor, int]] = []
-        self._dtype: torch.dtype | None = None
-        self._stack: Stacked | None = None
+        self._kept: Kept | None = None
+
+    def forget(self) -> None:
+        """Stack anew at the next forward pass."""
+        self._kept = None
 
     def get(self, sources: Sequence[Adapter | LoRA], read: Read = projections) -> Stacked:
         """Return `stack_projections` of these; D is cast once where autocast would cast it each time.
@@ -78,31 +89,32 @@ class KeptStack:
         """
         parameters = [p for source in sources for p in projections(source) if p is not None]
         if torch.compiler.is_compiling() or any(p.requires_grad or p.is_inference() for p in parameters):
-            self._stack = None
+            self.forget()
             return stack_projections(sources, read)
         kind, dtype = parameters[0].device.type, parameters[0].dtype
         if torch.is_autocast_enabled(kind):
             dtype = torch.get_autocast_dtype(kind)
-        if self._stack is None or self._dtype != dtype or not self._same(parameters):
+        kept = self._kept  # read and written once: replicas of a model on several GPUs share this object
+        if kept is None or kept.dtype != dtype or not _same(parameters, kept.of):
             with torch.inference_mode(False), torch.no_grad():  # a training step may follow
                 stack = stack_projections(sources, read)
                 bias = stack.down_bias if stack.down_bias is None else stack.down_bias.to(dtype)
-                self._stack = stack._replace(down=stack.down.to(dtype), down_bias=bias)
-            self._dtype = dtype
-            self._of = [(p, p.detach(), p._version) for p in parameters]
-        return self._stack
-
-    def _same(self, parameters: list[Tensor]) -> bool:
-        return len(parameters) == len(self._of) and all(
-            p is kept and p.data_ptr() == memory.data_ptr() and p._version == version
-            for p, (kept, memory, version) in zip(parameters, self._of, strict=True)
-        )
+                stack = stack._replace(down=stack.down.to(dtype), down_bias=bias)
+            self._kept = kept = Kept([(p, p.detach(), p._version) for p in parameters], dtype, stack)
+        return kept.stack
 
     def __deepcopy__(self, memo: dict) -> KeptStack:
         return KeptStack()  # a copied model stacks its own adapters
 
     def __reduce__(self) -> tuple:
         return KeptStack, ()  # nor does a pickled one carry a second copy of them
+
+
+def _same(parameters: list[Tensor], of: list[tuple[Tensor, Tensor, int]]) -> bool:
+    return len(parameters) == len(of) and all(
+        p is kept and p.data_ptr() == memory.data_ptr() and p._version == version
+        for p, (kept, memory, version) in zip(parameters, of, strict=True)
+    )
 
 
 def output_scaling(sources: Sequence[Adapter | LoRA]) -> Tensor | float:

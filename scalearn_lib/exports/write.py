@@ -47,9 +47,10 @@ def export(run: Run, folder: Path, output: Path) -> float:
     Raises:
         UserError: the folder is not empty or cannot be written, or the method has no equal that adapters alone loads.
     """
+    folder = folder.resolve()
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UserError(f"{folder} is there already and not empty; name a new folder.")
-    result = execute(run, output)
+    result = execute(run, output, "weights")  # of the training whose weights are written
     task, model = get_task(run.suite, run.task), load_trained(run, output)
     rows = encoded(task, run.encoder)["test"]
     rows = rows.select(range(min(CHECKED, len(rows))))

@@ -23,6 +23,8 @@ def wrong_name(name: str) -> str | None:
         return f"the name '{name}' is not of letters, digits and _, a letter first; change it"
     if name in TABLES:
         return f"the name '{name}' means something else in tables; take another"
+    if re.fullmatch(r"random_\d+", name):
+        return f"the name '{name}' is that of a random source; take another"
     if name in TORCH or name.startswith("register_"):
         return f"the name '{name}' is taken by torch, which cannot call an adapter so; take another"
     return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable
 
 import torch
@@ -42,7 +43,7 @@ class Shares(TrainerCallback):
         if found is None:
             return
         noted = {f"{ENTROPY}{layer}": float(value) for layer, value in entropy(found).to_series().items()}
-        random = found.sel(source=[name for name in found["source"].values if name.startswith("random_")])
+        random = found.sel(source=[name for name in found["source"].values if re.fullmatch(r"random_\d+", name)])
         if random.size:
             noted[RANDOM] = float(random.sum("source").mean())
         self.by_step[step] = {key: round(value, 4) for key, value in noted.items()}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import tempfile
 import time
 from dataclasses import dataclass
@@ -220,6 +221,9 @@ def training_arguments(
         keep: says what selects the best state.
         title: the run's name, under which trackers follow it; without, none does.
     """
+    # Accelerate reads it, and transformers writes it, but only ever to switch a precision on: a run that follows
+    # another in this process would have that one's.
+    os.environ["ACCELERATE_MIXED_PRECISION"] = {"float32": "no"}.get(budget.precision, budget.precision)
     arguments = TrainingArguments(
         output_dir=folder,  # nothing is saved there: KeepBest holds the checkpoint
         save_strategy="no",

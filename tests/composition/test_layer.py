@@ -130,6 +130,7 @@ PLAIN = "seq_bn[reduction_factor=4]"
         ([PLAIN, "seq_bn[reduction_factor=4,ln_after=True]"], "loop: 'b' has a layer norm of its own"),
         ([PLAIN, "seq_bn[reduction_factor=4,ln_before=True]"], "loop: 'b' has a layer norm of its own"),
         ([PLAIN, "seq_bn[reduction_factor=4,non_linearity='gelu']"], "loop: 'b' has another activation than 'a'"),
+        (["seq_bn[reduction_factor=4,non_linearity='prelu']"], "loop: 'a' has an activation that learned"),
         ([PLAIN, "compacter++[phm_dim=2,reduction_factor=4]"], "loop: 'b' has no plain linear projections"),
     ],
 )

@@ -140,3 +140,18 @@ def test_sources_with_invertible_adapters_cannot_be_folded() -> None:
     activate(model, block)
     with pytest.raises(ValueError, match="invertible adapters cannot be folded"):
         scalearn_lib.fold(model, block, "folded")
+
+
+@pytest.mark.parametrize("below", [PLAIN, "par_bn[reduction_factor=4]"])
+def test_a_layer_that_has_only_what_lies_below_the_sources_is_passed_through(below: str) -> None:
+    """Sources that leave a layer out add nothing there, whatever is below them."""
+    results, weights = [], {}
+    for lower in (below, below.replace("]", ",leave_out=[0]]")):
+        model = roberta("labc", [lower, LEFT_OUT, LEFT_OUT, LEFT_OUT])
+        weights = weights or model.state_dict()
+        model.load_state_dict({name: weights[name] for name in model.state_dict()})  # the same where both have some
+        block = ScaLearn(Stack("l", "a"), Stack("l", "b"), name="block")
+        model.add_adapter_fusion(block, ScaLearnConfig(fixed=[0.5, 0.7]), set_active=True)
+        model.active_head = "head"
+        results.append(logits(model))
+    torch.testing.assert_close(results[0], results[1], rtol=0, atol=1e-6)

@@ -118,6 +118,16 @@ def test_a_deleted_source_is_named_at_the_next_use() -> None:
         logits(model)
 
 
+@pytest.mark.parametrize("sources", ["a", "abc"])
+def test_a_block_without_any_source_left_is_no_longer_active(sources: str) -> None:
+    model, setup = roberta(), ScaLearn(*sources)
+    activate(model, setup)
+    for source in sources:
+        assert model.active_adapters == setup
+        model.delete_adapter(source)
+    assert model.active_adapters is None
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -173,14 +183,18 @@ def test_a_block_for_another_depth_changes_nothing(layers: int, there: bool, tmp
         ("scalearn", "scalearn_pp"),
         ("scalearn_uniform", "scalearn"),
         ("scalearn_mean", "scalearn"),
+        (ScaLearnConfig(blocks=2), ScaLearnConfig(blocks=8)),
+        (ScaLearnConfig(blocks=2), "scalearn"),
         ("scalearn", "dynamic"),
         ("dynamic", "scalearn"),
     ],
 )
-def test_another_kind_of_block_is_not_overwritten(saved: str, there: str, tmp_path: Path) -> None:
-    def added(config: str) -> nn.Module:
+def test_another_kind_of_block_is_not_overwritten(saved: object, there: object, tmp_path: Path) -> None:
+    def added(config: object) -> nn.Module:
         model = roberta()
-        model.add_adapter_fusion(Fuse(*"abc") if config == "dynamic" else ScaLearn(*"abc"), config=config)
+        model.add_adapter_fusion(
+            Fuse(*"abc") if isinstance(config, str) and config == "dynamic" else ScaLearn(*"abc"), config=config
+        )
         return model
 
     added(saved).save_adapter_fusion(str(tmp_path / "block"), "a,b,c")
@@ -337,6 +351,7 @@ def test_layers_may_differ_in_width() -> None:
         (["seq_bn"], ScaLearn("a", Stack("b", "c")), "over Stacks cannot be folded"),
         (["seq_bn", "seq_bn[use_gating=True]"], ScaLearn(*"abc"), "cannot be folded .*'b' is gated"),
         (["seq_bn", "seq_bn[non_linearity='gelu']"], ScaLearn(*"abc"), "cannot be folded .*'b' has another activation"),
+        (["seq_bn[non_linearity='prelu']"], ScaLearn("a"), "cannot be folded .*'a' has an activation that learned"),
     ],
 )
 def test_what_cannot_be_folded_is_told(configs: list[str], setup: ScaLearn, message: str) -> None:

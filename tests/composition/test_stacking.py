@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import copy
 import pickle
+import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
@@ -137,7 +139,7 @@ def test_autocast_gets_its_own_stack(counted: list[int]) -> None:
     with torch.autocast("cpu", torch.bfloat16):
         half = [logits(model) for _ in range(3)]
     assert len(counted) == 4  # one for each precision and layer
-    down = next(layer for _, _, layer in transfer_layers(model, SETUP))._stack._stack.down
+    down = next(layer for _, _, layer in transfer_layers(model, SETUP))._stack._kept.stack.down
     assert down.dtype == torch.bfloat16
     torch.testing.assert_close(half[0].float(), full, rtol=0.0, atol=0.1)
     assert torch.equal(half[0], half[2])
@@ -152,7 +154,7 @@ def test_copies_stack_their_own_sources() -> None:
     assert torch.equal(logits(model), before)
     torch.testing.assert_close(logits(twin), by_loop(twin), rtol=1e-5, atol=1e-5)
     kept = transfer_layers(model, SETUP)[0][2]._stack
-    assert kept._stack is not None and pickle.loads(pickle.dumps(kept))._stack is None
+    assert kept._kept is not None and pickle.loads(pickle.dumps(kept))._kept is None
 
 
 def test_unfrozen_sources_are_never_kept(counted: list[int]) -> None:
@@ -161,3 +163,36 @@ def test_unfrozen_sources_are_never_kept(counted: list[int]) -> None:
     for _ in range(2):
         logits(model)  # no gradient is wanted here, so the fused forward runs
     assert len(counted) == 3  # the layer below once, this one each time
+
+
+def test_a_source_that_a_fused_optimizer_trained_is_read_anew() -> None:
+    """Its step is no change that PyTorch counts: the parameters, their addresses and versions stay as they were."""
+    model = ready()
+    before = logits(model)
+    model.train_adapter("b")
+    parameters = [p for p in model.parameters() if p.requires_grad]
+    versions = [p._version for p in parameters]
+    model(**batch()).loss.backward()
+    torch.optim.AdamW(parameters, lr=0.1, fused=True).step()
+    assert [p._version for p in parameters] == versions
+    model.train_adapter_fusion(SETUP)
+    model.active_head = "head"
+    model.eval()
+    after = logits(model)
+    assert not torch.equal(after, before)
+    torch.testing.assert_close(after, by_loop(model), rtol=0, atol=1e-5)
+
+
+def test_replicas_in_threads_get_their_own_stacks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`DataParallel` copies layers shallowly, so replicas on several GPUs share what is kept."""
+    sources = [[model.roberta.encoder.layer[0].output.adapters[name] for name in "abc"] for model in (ready(), ready())]
+    with torch.no_grad():
+        for parameter in sources[1][0].parameters():
+            parameter.add_(1)
+    kept, both = stacking.KeptStack(), threading.Barrier(2)
+    make = stacking.Kept
+    monkeypatch.setattr(stacking, "Kept", lambda *of: (both.wait(10), make(*of))[1])  # both are about to keep theirs
+    with ThreadPoolExecutor(2) as pool:
+        got = list(pool.map(kept.get, sources))
+    for stack, of in zip(got, sources, strict=True):
+        assert torch.equal(stack.down, stacking.stack_projections(of).down)

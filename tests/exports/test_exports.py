@@ -23,10 +23,13 @@ from scalearn_lib.exports.card import code, export_command
 from scalearn_lib.exports.load import read_about
 from scalearn_lib.exports.write import TOLERANCE, logits
 from scalearn_lib.methods import METHODS, get_method
-from scalearn_lib.runs import Run, load_trained
+from scalearn_lib.runs import Run, execute, load_trained
 from scalearn_lib.runs.data import encoded
+from scalearn_lib.runs.reference import keep
+from scalearn_lib.runs.result import read_result
 from scalearn_lib.tasks import get_suite, get_task
 from scalearn_lib.tasks.encoders import encoder_dir
+from tests.stored import store
 
 SMALL = {"encoder": "tiny", "budget": "smoke"}
 TASK = "toy_topic"
@@ -90,6 +93,25 @@ def _runs_alone(folder: Path, task: str) -> None:
 
 def _prediction(folder: Path) -> pd.DataFrame:
     return predict(folder, ["A text.", "Another text."][: len(read_about(folder).columns)])
+
+
+def test_the_score_on_the_card_is_that_of_the_weights_beside_it(output: Path, tmp_path: Path, monkeypatch) -> None:
+    """The reference study keeps a run's scores without its weights, which are then trained anew."""
+    run, reference = Run("toy", TASK, "scalearn_uniform", **SMALL), tmp_path / "reference"
+    store(tmp_path / "made", TASK, "scalearn_uniform", 0, 0.1234)
+    keep([run], tmp_path / "made", reference)
+    monkeypatch.setenv("SCALEARN_REFERENCE", str(reference))
+    assert execute(run, tmp_path / "none").score == 0.1234
+    export(run, tmp_path / "exported", output)
+    card = (tmp_path / "exported" / "README.md").read_text()
+    assert f"{read_result(run.folder(output)).score:.4f}" in card and "0.1234" not in card
+
+
+def test_an_empty_folder_may_be_the_one_where_one_is(output: Path, tmp_path: Path, monkeypatch) -> None:
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    export(Run("toy", TASK, "adapter", **SMALL), Path("."), output)
+    assert (tmp_path / "here" / "task.json").is_file()
 
 
 def test_compacter_and_soup_have_an_adapter(tmp_path: Path) -> None:

@@ -86,6 +86,14 @@ def test_runs_that_share_a_process_equal_runs_of_their_own(tmp_path: Path) -> No
             }
 
 
+def test_a_run_has_its_own_precision_whatever_ran_before_it(tmp_path: Path) -> None:
+    half = replace(ADAPTER, overrides={"precision": "bf16"})
+    first = execute(ADAPTER, tmp_path / "before")
+    other = execute(half, tmp_path / "before")
+    after = execute(ADAPTER, tmp_path / "after")
+    assert (first.test, first.history) == (after.test, after.history) and first.test["loss"] != other.test["loss"]
+
+
 @pytest.fixture(scope="module")
 def wide(tmp_path_factory: pytest.TempPathFactory) -> str:
     """A random encoder of width 64: Compacter does not fit into tiny's 32."""

@@ -74,6 +74,13 @@ def test_adapters_of_the_suite_are_further_sources(tmp_path: Path) -> None:
     assert result.run == run and json.loads((run.folder(output) / "result.json").read_text())["run"]["adapters"]
     omega = scalearn_lib.scaling_coefficients(load_trained(run, output), run.method)
     assert omega["source"].values.tolist() == ["first", "second", "elsewhere"]
+    for method in (
+        "scalearn_from_target",
+        "scalearn_uniform_pp_from_target",
+    ):  # the own one is of stage 1
+        model = load_trained(Run(file, "first", method, **SMALL), output)
+        start = scalearn_lib.scaling_coefficients(model, method).mean(["layer", "hidden"])
+        assert start.values == pytest.approx([1, 0, 0], abs=0.1)
     saved(tmp_path)  # other random weights
     with pytest.raises(UserError, match="has changed since"):
         execute(replace(run, seed=1), output)
@@ -140,7 +147,7 @@ def test_adapters_of_other_layers_or_places_are_told(tmp_path: Path) -> None:
 
     check_adapters.cache_clear()
     fails("scalearn", saved(tmp_path, "double_seq_bn", "houlsby"), "cannot take mine beside .* differ in mh_adapter")
-    fails("polytropon", saved(tmp_path, "double_seq_bn", "two"), "'of stage 1' has no module in layer 0")
+    fails("polytropon", saved(tmp_path, "double_seq_bn", "two"), "'toy_topic' has no module in layer 0")
     fails("lorahub", saved(tmp_path, adapters.LoRAConfig(r=3, alpha=6), "rank"), "LoraHub cannot take mine beside")
     shallow = saved(tmp_path, "seq_bn", "shallow")
     weights = load_file(shallow / "adapter.safetensors")

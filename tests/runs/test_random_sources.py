@@ -66,6 +66,10 @@ def test_a_run_has_them_beside_its_own_sources(method: str, tmp_path: Path) -> N
         sources = list(scaling_coefficients(model, loaded)["source"].values)
         assert sources[-2:] == ["random_1", "random_2"] and len(sources) == 2 + len(run.sources())
         assert result.transfer_parameters == plain.transfer_parameters * len(sources) / len(run.sources())
+    elif method == "adapter_fusion":
+        assert loaded.children[-2:] == ["random_1", "random_2"]
+    else:
+        assert result.transfer_parameters == plain.transfer_parameters + 2  # a weight for each
 
 
 @pytest.mark.parametrize("method", ["adapter", "adapter_soup", "adapter_m"])
