@@ -99,7 +99,7 @@ def check_adapters(method: str, encoder: str, task: Task, adapters: tuple[Adapte
     with tempfile.TemporaryDirectory() as scratch:
         model.save_adapter(scratch, ours, with_head=False, use_safetensors=True)
         try:
-            chosen.learner().prepare(load_model(encoder), [task], {task.name: Path(scratch)} | folders)
+            chosen.learner().prepare(load_model(encoder), [task], {ours: Path(scratch)} | folders)
         except UserError:
             raise
         except ValueError as error:

@@ -7,6 +7,7 @@ import logging
 import sys
 from collections.abc import Iterable
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -92,7 +93,9 @@ def _check_own(run: Run, folder: Path) -> None:
         if find_adapter(adapter.name, adapter.folder, Path()) != adapter:
             raise UserError(f"{adapter.folder} has changed since {run} was asked for; ask for it again.")
     if run.adapters:
-        check_adapters(run.method, run.encoder, get_task(run.suite, run.task), run.adapters)
+        # There one adapter stands for those of stage 1, under this name: the target's own, for methods that ask for it.
+        task = replace(get_task(run.suite, run.task), name="of stage 1")
+        check_adapters(run.method, run.encoder, task, run.adapters)
     for task in run.reads():
         if task.content:
             task.load()  # a mistake in the last of them is told before the first is trained on

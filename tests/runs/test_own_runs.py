@@ -147,7 +147,7 @@ def test_adapters_of_other_layers_or_places_are_told(tmp_path: Path) -> None:
 
     check_adapters.cache_clear()
     fails("scalearn", saved(tmp_path, "double_seq_bn", "houlsby"), "cannot take mine beside .* differ in mh_adapter")
-    fails("polytropon", saved(tmp_path, "double_seq_bn", "two"), "'toy_topic' has no module in layer 0")
+    fails("polytropon", saved(tmp_path, "double_seq_bn", "two"), "'of stage 1' has no module in layer 0")
     fails("lorahub", saved(tmp_path, adapters.LoRAConfig(r=3, alpha=6), "rank"), "LoraHub cannot take mine beside")
     shallow = saved(tmp_path, "seq_bn", "shallow")
     weights = load_file(shallow / "adapter.safetensors")
