@@ -10,6 +10,7 @@ import pandas as pd
 from ..errors import UserError, say_once
 from ..paths import reference_dir
 from ..runs.run import Run, slug
+from ..runs.versions import equal_label
 
 FOLDER = "pruning"
 
@@ -107,7 +108,8 @@ def load_pruned(output: Path, suite: str, encoder: str, budget: str) -> pd.DataF
     if old:
         say_once(f"{old} tables of '{suite}' with fewer sources are left out: they were made from other data.")
     every = [table for _, table in sorted(tables.items())]
-    return pd.concat(every or [pd.DataFrame(columns=[*TYPES]).astype(TYPES)], ignore_index=True)
+    found = pd.concat(every or [pd.DataFrame(columns=[*TYPES]).astype(TYPES)], ignore_index=True)
+    return found.assign(code=found["code"].map(equal_label))
 
 
 def _is_of_now(table: pd.DataFrame, file: Path) -> bool:

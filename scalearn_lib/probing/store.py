@@ -13,7 +13,7 @@ from ..paths import reference_dir
 from ..runs.locks import locked
 from ..runs.result import Result, fingerprint, source_versions
 from ..runs.run import slug
-from ..runs.versions import PROBING, code_label, code_version
+from ..runs.versions import PROBING, code_label, code_version, equal_label
 from ..tasks import get_suite
 
 TYPES = {"seed": int, "score": float, "validation": float, "code": str, "data": str}
@@ -127,4 +127,5 @@ def load_pairs(output: Path, suite: str, encoder: str, budget: str) -> pd.DataFr
             frames.append(frame.rename(columns=names).assign(target=target, partner=partner)[columns])
     if old:
         say_once(f"{old} probed pairs of '{suite}' are left out: they were made from other data.")
-    return pd.concat(frames[1:] or frames, ignore_index=True)
+    found = pd.concat(frames[1:] or frames, ignore_index=True)
+    return found.assign(code=found["code"].map(equal_label))

@@ -79,6 +79,11 @@ def code_label(code: str, source_code: Sequence[str]) -> str:
     return code + (f" on {' and '.join(older)}" if older else "")
 
 
+def equal_label(label: str) -> str:
+    """A stored `code_label` by the latest fingerprints: it may be older than what is known of them."""
+    return re.sub(r"\b[0-9a-f]{12}\b", lambda found: equal_code(found[0]), label)
+
+
 @functools.cache
 def code_version(bearing: tuple[str, ...] = BEARING) -> str:
     """A fingerprint of the sources that bear on numbers; comments, docstrings and layout do not count."""

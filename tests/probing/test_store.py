@@ -11,8 +11,8 @@ import pytest
 
 from scalearn_lib.errors import say_once
 from scalearn_lib.probing.pairs import Probe
-from scalearn_lib.probing.store import TYPES, keep_pairs, load_pairs, read_pairs, store_pairs, united
-from scalearn_lib.runs import Run
+from scalearn_lib.probing.store import TYPES, keep_pairs, load_pairs, pairs_file, read_pairs, store_pairs, united
+from scalearn_lib.runs import Run, versions
 from scalearn_lib.tasks import get_suite
 from tests.runs.test_own_runs import suite_file
 from tests.stored import result_of
@@ -126,3 +126,14 @@ def test_probes_of_a_users_earlier_data_do_not_count(tmp_path: Path, capsys: pyt
     probe_of("ward")
     pairs = load_pairs(tmp_path, "notes", "tiny", "smoke")
     assert set(pairs["score"]) == {0.5} and set(pairs["target"] + pairs["partner"]) == {"firstsecond"}
+
+
+def test_probes_of_code_that_gives_the_same_numbers_are_of_one_version(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(versions, "EQUAL", {"a" * 12: "b" * 12, "b" * 12: "c" * 12, "d" * 12: "e" * 12})
+    labels = [f"{'a' * 12} on {'d' * 12}", f"{'c' * 12} on {'e' * 12}", f"{'f' * 12} on {'e' * 12}"]
+    file = pairs_file(tmp_path, "toy", "tiny", "smoke", "toy_topic", "toy_pair")
+    file.parent.mkdir(parents=True)
+    rows = [{"toy_topic": 0.5, "toy_pair": 1.0, "seed": n, "score": 0.5, "validation": 0.5} for n in range(3)]
+    pd.DataFrame(rows).assign(code=labels, data="0").to_csv(file, index=False)
+    found = load_pairs(tmp_path, "toy", "tiny", "smoke")
+    assert found["code"].tolist() == [labels[1], labels[1], labels[2]]
