@@ -130,7 +130,7 @@ def over_count(frame: pd.DataFrame, x: str, label: str, title: str, style: str |
         hue="method",
         style=style or "method",
         col="task",
-        col_wrap=min(3, placed["task"].nunique()),
+        col_wrap=2 if placed["task"].nunique() == 4 else min(3, placed["task"].nunique()),  # four as a square
         kind="line",
         markers=True,
         dashes=style is not None,
