@@ -11,7 +11,8 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "scalearn_lib"
 ORDER = (
-    ("composition", "errors", "paths"),
+    ("composition", "errors"),
+    ("paths",),
     ("yamlfile",),
     ("tasks",),
     ("methods",),

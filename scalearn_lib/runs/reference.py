@@ -21,6 +21,7 @@ from ..methods import METHODS
 from ..paths import reference_dir
 from .result import RESULT, Result, check_files, checksums, new_folder, parse_result, read_result, write_result
 from .run import WEIGHTS, Run
+from .versions import equal_code
 
 Need = Literal["scores", "adapter", "weights"]
 """What is needed of a result: its scores, its adapter too (as a source of others), or all that it learned."""
@@ -75,7 +76,8 @@ def keep(
 ) -> list[str]:
     """Add complete results below `output` to a reference study; return a line per file that was written.
 
-    Damaged ones are named once and left out.
+    Damaged ones are named once and left out. Scores that are there stay, unless other code made them or from other
+    data: k-shot source adapters are often made again for their weights, and stored runs were trained on the first.
 
     Args:
         runs: what may be there.
@@ -109,6 +111,7 @@ def keep(
         file = _archive(reference, suite)
         _archived.cache_clear()
         before = _archived(reference, suite)
+        results = {key: result for key, result in results.items() if not _alike(before.get(key), result)}
         every = dict(sorted((before | results).items()))
         every = {key: result for key, result in every.items() if not (reference / key / RESULT).exists()}
         if not results and every == before:
@@ -122,6 +125,14 @@ def keep(
     _archived.cache_clear()
     _in_folder.cache_clear()
     return lines
+
+
+def _alike(one: Result | None, other: Result) -> bool:
+    """Whether both were made by the same code from the same data."""
+    if one is None:
+        return False
+    made = [(equal_code(of.code), of.method_code, of.data, of.source_data) for of in (one, other)]
+    return made[0] == made[1]
 
 
 def _key(run: Run) -> str:

@@ -15,8 +15,6 @@ import pandas as pd
 import pytest
 
 from scalearn_lib import cli
-from scalearn_lib.cli import _parser
-from scalearn_lib.commands import single
 from scalearn_lib.errors import UserError
 from scalearn_lib.exports import export, load_exported, predict, predict_file
 from scalearn_lib.exports.card import code, export_command
@@ -172,11 +170,12 @@ def test_cells_stay_in_their_columns_where_later_rows_have_others(exported: Path
     assert predict_file(exported, file, tmp_path / "out.jsonl") == 5
 
 
-def test_a_command_of_a_card_names_all_that_tells_the_run_from_others(tmp_path: Path) -> None:
+def test_a_command_of_a_card_names_all_that_tells_the_run_from_others(tmp_path: Path, monkeypatch) -> None:
     run = Run("toy", TASK, "scalearn", "tiny", 2, 8, "smoke", {"max_steps": 3}, "official", ("toy_topic", "toy_pair"))
-    words = shlex.split(export_command(run))[1:]
-    arguments = _parser().parse_args([*words, "--to", str(tmp_path)])
-    assert single._runs(arguments, [arguments.task], [arguments.seed]) == [run]
+    asked = []
+    monkeypatch.setattr("scalearn_lib.exports.export", lambda run, folder, output: asked.append(run) or 0.0)
+    assert cli.main([*shlex.split(export_command(run))[1:], "--to", str(tmp_path)]) == 0
+    assert asked == [run]
 
 
 def test_json_rows_come_back_as_they_were(exported: Path, tmp_path: Path) -> None:

@@ -211,3 +211,13 @@ def test_a_variable_that_names_no_folder_is_an_error(tmp_path: Path, monkeypatch
     monkeypatch.setenv("SCALEARN_REFERENCE", str(tmp_path / "none"))
     with pytest.raises(UserError, match="none, which is no folder"):
         reference_dir()
+
+
+def test_scores_that_are_there_stay_but_for_other_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SCALEARN_REFERENCE", str(tmp_path / "reference"))
+    run, place = Run("toy", "toy_topic", "scalearn", "tiny", budget="smoke"), tmp_path / "reference"
+    place.mkdir()
+    for score, made_from, kept in ((0.5, {}, 0.5), (0.6, {}, 0.5), (0.7, {"code": "other"}, 0.7)):
+        store(tmp_path / str(score), "toy_topic", "scalearn", 0, score, made_from=made_from)
+        keep([run], tmp_path / str(score), place)
+        assert [result.score for result, _ in reference_results()] == [kept]
