@@ -29,7 +29,7 @@ FIGURES = {
     "03_transfer_variants": 5,
     "04_few_shot": 1,
     "05_benchmarks": 1,
-    "06_beyond_the_paper": 11,
+    "06_beyond_the_paper": 12,
 }
 
 

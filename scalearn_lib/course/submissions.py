@@ -31,9 +31,7 @@ def find(submissions: Path, names: Sequence[str]) -> Iterator[tuple[str, str, Pa
         raise UserError(f"The folder of submissions {submissions} does not exist; name it as SUBMISSIONS=DIR.")
     for student in sorted(path for path in submissions.iterdir() if not path.name.startswith(".")):
         if not student.is_dir():
-            print(
-                f"Left out: {student} is no student's folder; each submission is STUDENT/ASSIGNMENT/ASSIGNMENT.ipynb."
-            )
+            print(f"Left out: {student} is no folder; a submission is STUDENT/ASSIGNMENT/ASSIGNMENT.ipynb.")
             continue
         for folder in sorted(path for path in student.iterdir() if not path.name.startswith(".")):
             if folder.name in names and folder.is_dir():
