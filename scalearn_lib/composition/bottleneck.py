@@ -25,12 +25,8 @@ class ScaLearnBottleneckLayer(TransferLayer):
         if not self.is_block(adapter_setup):
             return super().compose_fuse(adapter_setup, state, lvl)
         layers = self.block_of(adapter_setup)  # none where no source has a module in this layer
-        below = sorted(name for name in adapter_setup.flatten() if name in self.adapters)
-        if not layers and below and state.last is None:  # only what lies below a source in a Stack has one: no o_t
-            last = self.adapters[below[0]]
-            _, _, residual = last.pre_forward(state.hidden_states, state.input_tensor, state.layer_norm)
-            nothing = torch.zeros_like(residual) if isinstance(last, ParallelAdapter) else residual
-            state = state._replace(hidden_states=nothing, last=below[0])
+        if not layers and state.last is None:
+            state = self._passed_through(adapter_setup, state)
         for layer in layers:
             children = [(row, adapter_setup[row]) for row in self.rows(layer)]
             name = source_of(children[-1][1])
@@ -51,6 +47,16 @@ class ScaLearnBottleneckLayer(TransferLayer):
                 scaled = scaled + residual
             state = state._replace(hidden_states=scaled, last=name)
         return state
+
+    def _passed_through(self, setup: Fuse, state: BottleneckState) -> BottleneckState:
+        """The state where at most what lies below the sources in Stacks has a module in this layer: there is no o_t."""
+        below = sorted(name for name in setup.flatten() if name in self.adapters)
+        if not below:
+            return state
+        last = self.adapters[below[0]]
+        _, _, residual = last.pre_forward(state.hidden_states, state.input_tensor, state.layer_norm)
+        nothing = torch.zeros_like(residual) if isinstance(last, ParallelAdapter) else residual
+        return state._replace(hidden_states=nothing, last=below[0])
 
     def _why_loop(self, layer: ScaLearnLayer, children: list) -> str | None:
         if not layer.config.fused:
