@@ -71,6 +71,7 @@ FORMULAS: dict[str, tuple[str, int]] = {
     "scalearn_from_target": ("T L d", T * L * d),
     "scalearn_uniform_pp_from_target": ("T", T),
     "scalearn_init_4": ("T L d", T * L * d),
+    "scalearn_init_8": ("T L d", T * L * d),
     "scalearn_blocks_2": ("2 T L", 2 * T * L),
     "scalearn_blocks_8": ("8 T L", 8 * T * L),
     "scalearn_blocks_32": ("32 T L", 32 * T * L),

@@ -176,12 +176,15 @@ METHODS: dict[str, Method] = {
             )
             for variant, title in (("scalearn", "ScaLearn"), ("scalearn_uniform_pp", "ScaLearnUniform++"))
         ),
-        Method(
-            "scalearn_init_4",
-            "ScaLearn, init 4/T",
-            "Vectors that start at 4/T instead of 2/T.",
-            options={"scale": 4.0},
-            **_SCALEARN | {"made_by": f"{_HERE}.start:ScaledStart"},
+        *(
+            Method(
+                f"scalearn_init_{scale}",
+                f"ScaLearn, init {scale}/T",
+                f"Vectors that start at {scale}/T instead of 2/T.",
+                options={"scale": float(scale)},
+                **_SCALEARN | {"made_by": f"{_HERE}.start:ScaledStart"},
+            )
+            for scale in (4, 8)
         ),
         *(
             Method(

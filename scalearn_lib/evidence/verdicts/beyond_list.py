@@ -39,8 +39,17 @@ def _starts() -> list[Claim]:
         for number, name in enumerate(variants, start=1)
     ]
     heights = [
-        above(f"start-{BEYOND_SHOTS}-{number}", *pair, k=BEYOND_SHOTS, family=BEYOND)
-        for number, pair in enumerate((("scalearn", "scalearn_init_1"), ("scalearn_init_4", "scalearn")), start=3)
+        above("start-full-3", "scalearn_init_4", "scalearn", family=BEYOND, predicted=FAILS),
+        above(f"start-{BEYOND_SHOTS}-3", "scalearn", "scalearn_init_1", k=BEYOND_SHOTS, family=BEYOND),
+        above(f"start-{BEYOND_SHOTS}-4", "scalearn_init_4", "scalearn", k=BEYOND_SHOTS, family=BEYOND),
+        above(
+            f"start-{BEYOND_SHOTS}-5",
+            "scalearn_init_8",
+            "scalearn_init_4",
+            k=BEYOND_SHOTS,
+            family=BEYOND,
+            predicted=FAILS,
+        ),
     ]
     return [*full, *few, *heights]
 
