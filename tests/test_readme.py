@@ -54,26 +54,34 @@ def test_the_speed_that_the_readme_tells_is_the_stored_one() -> None:
     ]
 
 
+ADAPTER, FUSION = "- Is ScaLearn above a single adapter?", "- Is ScaLearn above AdapterFusion?"
+
+
 @pytest.mark.parametrize(
     ("found", "told"),
     [
         (
             {"few-4-1": "holds", "few-16-1": "holds", "few-32-1": "holds", "full-1": "does not hold"},
-            "Is ScaLearn above a single adapter? With 4, 16 or 32 examples **yes**, with all **no**.",
+            [f"{ADAPTER} With 4, 16 or 32 examples **yes**, with all examples **no**."],
         ),
         (
             {"few-4-1": "undecided", "few-32-1": "holds", "full-1": "holds", "few-4-2": "does not hold"},
-            "Is ScaLearn above a single adapter? With 32 examples **yes**, with all **yes**. "
-            "Is ScaLearn above AdapterFusion? With 4 examples **no**.",
+            [
+                f"{ADAPTER} With 32 or all examples **yes**, with 4 examples undecided.",
+                f"{FUSION} With 4 examples **no**.",
+            ],
         ),
-        ({"few-4-1": "not run", "full-2": "does not hold"}, "Is ScaLearn above AdapterFusion? With all **no**."),
+        ({"few-4-1": "not run", "full-2": "does not hold"}, [f"{FUSION} With all examples **no**."]),
         (
-            {"lora-4-1": "holds", "lora-16-2": "undecided"},
-            "Is ScaLearn over LoRAs above one LoRA? With 4 examples **yes**.",
+            {"lora-4-1": "holds", "lora-16-1": "undecided", "lora-16-2": "undecided"},
+            [
+                "- Is ScaLearn over LoRAs above one LoRA trained on the examples? With 4 examples **yes**, with 16 "
+                "examples undecided."
+            ],
         ),
-        ({"few-4-1": "undecided", "full-1": "undecided", "full-3": "holds"}, None),
+        ({"few-4-1": "undecided", "full-1": "undecided", "full-3": "holds"}, []),
     ],
 )
-def test_only_what_is_decided_is_said_in_short(found: dict[str, str], told: str | None) -> None:
+def test_what_is_decided_is_said_in_short(found: dict[str, str], told: list[str]) -> None:
     verdicts = pd.DataFrame({"name": list(found), "verdict": list(found.values())})
-    assert first_screen.in_short("offline", verdicts) == ([f"In short, on `offline`: {told}", ""] if told else [])
+    assert first_screen.in_short("offline", verdicts) == (["On `offline`:", "", *told, ""] if told else [])

@@ -13,7 +13,6 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
-from matplotlib.ticker import NullLocator
 
 from ..methods import METHODS
 from .shown import show_with_text
@@ -49,22 +48,22 @@ MARKERS = "osD^vP"
 """Shapes that tell many methods apart besides their colours."""
 
 MAIN = ("adapter", "adapter_fusion", "scalearn", "scalearn_uniform", "scalearn_pp", "scalearn_uniform_pp", "full")
+COLORED_FIRST = (*MAIN, "lorahub", "propetl", "lora", "scalearn_lora")
+"""What stands beside each other most gets the colours that are told apart best."""
+
+BARS = {"err_style": "bars", "err_kws": {"capsize": 3, "elinewidth": 1}}
+"""Bars, not bands, which hide each other where several methods are drawn."""
+
+SPAN = 0.1
+"""The least that a panel's axis of scores covers, so that noise does not look like a difference."""
 
 
 def method_colors() -> dict[str, tuple[float, float, float]]:
-    """One colour per method's title, the same in every figure; the main ones have those told apart best."""
-    names = [*MAIN, *(name for name in METHODS if name not in MAIN)]
+    """One colour per method's title, the same in every figure."""
+    names = [*COLORED_FIRST, *(name for name in METHODS if name not in COLORED_FIRST)]
     palettes = (sns.color_palette(name, 10) for name in ("colorblind", "dark", "pastel", "muted", "bright"))
     palette = list(dict.fromkeys(color for colors in palettes for color in colors))  # some colours are in several
     return {METHODS[name].title: color for name, color in zip(names, palette[: len(names)], strict=True)}
-
-
-def with_curves(results: pd.DataFrame) -> pd.DataFrame:
-    """Return few-shot results that make a curve: several seeds at several k, on tasks that several methods have."""
-    rows = results[results["k"].notna()]
-    rows = rows[rows.groupby(["task", "method", "k"])["seed"].transform("nunique") > 1]  # one seed has no band
-    rows = rows[rows.groupby(["task", "method"])["k"].transform("nunique") > 1]
-    return rows[rows.groupby("task")["method"].transform("nunique") > 1]
 
 
 def source_scores(scores: pd.DataFrame, title: str) -> Figure:
@@ -99,20 +98,27 @@ def loss_curves(curves: pd.DataFrame, title: str) -> Figure:
     return figure
 
 
+def spread(axes: Axes) -> None:
+    """Let a panel's axis of scores cover at least `SPAN`."""
+    low, high = axes.get_ylim()
+    more = max(0.0, SPAN - (high - low)) / 2
+    axes.set_ylim(low - more, high + more)
+
+
 def scaling_curve(probes: pd.DataFrame, metric: str, title: str) -> Figure:
-    """Score of a probing head against the coefficient on its one source adapter.
+    """Score of a probing head against the coefficient on its one source adapter; what validation chooses is ringed.
 
     Args:
-        probes: columns `source`, `omega`, `score`, one row per seed.
+        probes: columns `source`, `omega`, `validation`, `score` (on test), one row per seed.
         metric: name of the metric, for the axis.
     """
     figure, axes = plt.subplots(figsize=(7.5, 4.2))
     sns.lineplot(probes, x="omega", y="score", hue="source", style="source", markers=True, dashes=False, ax=axes)
-    mean = probes.groupby(["source", "omega"], sort=False)["score"].mean()
-    for source, scores in mean.groupby(level="source", sort=False):
-        best = scores.idxmax()
-        ring = {"marker": "o", "ls": "none", "ms": 15, "mfc": "none", "mec": "black"}
-        axes.plot(best[1], scores.max(), **ring, label=f"best of {source}: ω = {best[1]:g}")
+    means = probes.groupby(["source", "omega"], sort=False)[["validation", "score"]].mean()
+    for number, (_, of_source) in enumerate(means.groupby(level="source", sort=False)):
+        best = of_source["validation"].idxmax()
+        ring = {"marker": "o", "ls": "none", "ms": 15, "mfc": "none", "mec": "black", "mew": 1.5}
+        axes.plot(best[1], of_source.loc[best, "score"], **ring, label="chosen on validation" if not number else None)
     axes.set(title=title, xlabel="coefficient ω on the adapter's output", ylabel=f"test {METRICS.get(metric, metric)}")
     handles, labels = axes.get_legend_handles_labels()
     axes.legend(handles, labels, title="", fontsize="small", loc="center left", bbox_to_anchor=(1, 0.5))
@@ -145,12 +151,19 @@ def pair_heatmap(
     return figure
 
 
-def omega_heatmap(omega: xr.DataArray, title: str) -> Figure:
-    """Coefficients per layer and source, averaged over the hidden dimensions; white is 2/T, where ScaLearn starts."""
+def omega_heatmap(omega: xr.DataArray, title: str, reach: float | None = None) -> Figure:
+    """Coefficients per layer and source, averaged over the hidden dimensions; white is 2/T, where ScaLearn starts.
+
+    Args:
+        reach: how far from 2/T the colours go, the same for figures that are to be compared; unless given, as far as
+            these coefficients do.
+    """
     mean = omega.mean("hidden").transpose("layer", "source").to_pandas()
     figure, axes = plt.subplots(figsize=(max(5, 0.75 * mean.shape[1] + 2), 0.45 * mean.shape[0] + 1.6))
     center = 2 / mean.shape[1]
-    style = {"cmap": "vlag", "center": center, "cbar_kws": {"label": "mean ω (white: 2/T)"}, "annot_kws": {"size": 8}}
+    reach = reach or float(np.nanmax(abs(mean - center))) or 1.0
+    style = {"cmap": "vlag", "vmin": center - reach, "vmax": center + reach, "annot_kws": {"size": 8}}
+    style |= {"cbar_kws": {"label": "mean ω (white: 2/T)"}}
     digits = 2 if np.nanmax(mean) - np.nanmin(mean) > 0.1 else 3  # so that what differs in colour differs in print
     sns.heatmap(mean, annot=True, fmt=f".{digits}f", ax=axes, **style)
     axes.set(title=title, xlabel="source adapter", ylabel="layer")
@@ -196,27 +209,6 @@ def headed(grid: sns.FacetGrid, title: str, width: int) -> Figure:
     """Put a title over a grid of panels, in lines of at most `width` characters, and return the figure."""
     grid.figure.suptitle(textwrap.fill(title, width), x=0.01, ha="left", va="bottom", y=1.0, fontsize=12)
     return grid.figure
-
-
-def few_shot_curves(scores: pd.DataFrame, title: str) -> Figure:
-    """Score against the number of training examples, a line per method and a panel per task.
-
-    Args:
-        scores: columns `task`, `method` (titles), `k`, `score`, one row per run.
-    """
-    style = {"kind": "line", "markers": True, "dashes": False, "errorbar": "sd", "palette": method_colors()}
-    tasks = scores["task"].nunique()
-    panels = {"col": "task", "col_wrap": min(3, tasks), "height": 3.8, "aspect": 1.6 if tasks == 1 else 1.15}
-    grid = sns.relplot(
-        scores, x="k", y="score", hue="method", style="method", facet_kws={"sharey": False}, **style, **panels
-    )
-    shots = sorted(scores["k"].unique())
-    grid.set(xscale="log", xticks=shots, xticklabels=[str(int(k)) for k in shots])
-    for axes in grid.axes.flat:
-        axes.xaxis.set_minor_locator(NullLocator())  # the logarithm's own ticks would write over these
-    grid.set_axis_labels("training examples k", "test score")
-    grid.set_titles("{col_name}")
-    return headed(grid, title, 70 * min(2, tasks))
 
 
 def method_scores(scores: pd.DataFrame, title: str, published: pd.DataFrame | None = None) -> Figure:

@@ -7,65 +7,93 @@ import textwrap
 import matplotlib.pyplot as plt
 import pandas as pd
 import seaborn as sns
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from .figures import MARKERS, headed, method_colors
+from .figures import BARS, MARKERS, headed, method_colors, spread
 from .prediction import shots
 from .verdicts.claim import FAILS, HOLDS, UNDECIDED
+from .verdicts.rules import BUT_FOR_OTHERS
 
 
-def gain_against_quality(cases: pd.DataFrame, title: str) -> Figure:
-    """Gain of ScaLearn over the single adapter against the own source's quality: colours are k, shapes tasks.
+def gain_against_predictors(cases: pd.DataFrame, title: str) -> Figure:
+    """Gain of ScaLearn over the single adapter, a colour per task: against the number of examples, and quality.
 
     Args:
         cases: as `prediction.gains_by_case` returns them.
     """
-    figure, axes = plt.subplots(figsize=(8, 4.6))
+    figure, (left, right) = plt.subplots(1, 2, figsize=(11, 4.6), sharey=True, width_ratios=[1.2, 1])
     data = cases.sort_values("k")  # full data, without a k, comes last
-    data = data.assign(**{"examples": data["k"].map(shots)})
-    order = list(data["examples"].unique())
-    axes.axhline(0, color="black", lw=1, zorder=0.9)  # below the points
-    sns.scatterplot(
-        data,
-        x="own_source",
-        y="gain",
-        hue="examples",
-        hue_order=order,
-        palette=sns.color_palette("colorblind", len(order)),
-        style="task",
-        style_order=sorted(data["task"].unique()),
-        s=110,
-        ax=axes,
-    )
-    axes.set(
-        title=textwrap.fill(title, 75),
-        xlabel="quality of the own source adapter\n(on validation; 0: constant guess, 1: perfect)",
-        ylabel="gain of ScaLearn over\nthe single adapter (points)",
-    )
-    axes.legend(loc="center left", bbox_to_anchor=(1, 0.5), fontsize="small")
+    data = data.assign(examples=data["k"].map(shots))
+    tasks = sorted(data["task"].unique())
+    style = {"hue": "task", "hue_order": tasks, "style": "task", "style_order": tasks, "y": "gain"}
+    style["palette"] = sns.color_palette("colorblind", len(tasks))
+    sns.lineplot(data, x="examples", markers=True, dashes=False, ms=9, legend=False, ax=left, **style)
+    sns.scatterplot(data, x="own_source", s=90, ax=right, **style)
+    for axes in (left, right):
+        axes.axhline(0, color="black", lw=1, zorder=0.9)  # below the points
+    left.set(xlabel="training examples", ylabel="gain of ScaLearn over\nthe single adapter (points)")
+    right.set_xlabel("quality of the own source adapter\n(on validation; 0: constant guess, 1: perfect)")
+    right.legend(title="", loc="center left", bbox_to_anchor=(1, 0.5), fontsize="small")
+    left.set_title(textwrap.fill(title, 95))
     return figure
 
 
+BAND = {"color": "0.88", "zorder": 0.5, "lw": 0}
+
+
 def effects(verdicts: pd.DataFrame, title: str) -> Figure:
-    """Effects of claims with their 95 % intervals on these tasks, a line each; colours are verdicts.
+    """Effects of claims with their 95 % intervals on these tasks, a line each, a panel per number of examples.
+
+    Colours are verdicts; what only the correction for several claims leaves undecided is hollow. Behind claims of
+    staying within a margin lies a band as wide as that.
 
     Args:
         verdicts: as `claims` returns them, of one unit; those without an effect are left out.
     """
-    shown = verdicts.dropna(subset="effect").reset_index(drop=True)
+    shown = verdicts.dropna(subset="effect")
     (unit,) = shown["unit"].unique()
-    figure, axes = plt.subplots(figsize=(8, 0.42 * len(shown) + 1.4))
-    holds, fails = sns.color_palette("colorblind", 2)
-    colors = {HOLDS: holds, FAILS: fails, UNDECIDED: "0.5"}
-    axes.axvline(0, color="black", lw=1)
-    for verdict, rows in shown.groupby("verdict", sort=False):
-        ends = [rows["effect"] - rows["low"], rows["high"] - rows["effect"]]
-        axes.errorbar(rows["effect"], rows.index, xerr=ends, fmt="o", capsize=3, color=colors[verdict], label=verdict)
-    axes.set_yticks(shown.index, [textwrap.fill(text, 60) for text in shown["claim"]], fontsize=9)
-    axes.set_ylim(len(shown) - 0.5, -0.5)
-    axes.set(title=textwrap.fill(title, 75), xlabel=f"effect, {unit} (95 % interval over seeds)", ylabel="")
-    axes.legend(title="", loc="center left", bbox_to_anchor=(1, 0.5), fontsize="small")
+    parts = [part.reset_index(drop=True) for _, part in shown.groupby("k", dropna=False, sort=False)]
+    size, ratios = (9, 0.36 * len(shown) + 1.1 * len(parts) + 0.4), [len(part) + 0.5 for part in parts]
+    figure, panels = plt.subplots(
+        len(parts), 1, figsize=size, height_ratios=ratios, squeeze=False, layout="constrained"
+    )
+    for axes, part in zip(panels[:, 0], parts, strict=True):
+        _effects_panel(axes, part)
+    panels[-1, 0].set_xlabel(f"effect, {unit} (95 % interval over seeds)")
+    figure.suptitle(textwrap.fill(title, 75), x=0.01, ha="left", fontsize=12)
+    handles = {
+        label: each for axes in panels.flat for each, label in zip(*axes.get_legend_handles_labels(), strict=True)
+    }
+    figure.legend(handles.values(), handles.keys(), loc="outside lower left", ncols=len(handles), fontsize="small")
     return figure
+
+
+def _effects_panel(axes: Axes, part: pd.DataFrame) -> None:
+    holds, fails = sns.color_palette("colorblind", 2)
+    colors = {HOLDS: holds, FAILS: fails, UNDECIDED: "0.45"}
+    for row in part[part["margin"] > 0].itertuples():
+        axes.fill_betweenx(
+            [row.Index - 0.5, row.Index + 0.5], -row.margin, row.margin, label="within the margin", **BAND
+        )
+    axes.axvline(0, color="black", lw=1)
+    nearly = part["note"].str.startswith(BUT_FOR_OTHERS)
+    for (verdict, hollow), rows in part.groupby([part["verdict"], nearly], sort=False):
+        style = {"fmt": "o", "capsize": 3, "color": colors[verdict]} | ({"mfc": "white"} if hollow else {})
+        ends = [rows["effect"] - rows["low"], rows["high"] - rows["effect"]]
+        label = f"{verdict}{' (alone it would decide)' * hollow}"
+        axes.errorbar(rows["effect"], rows.index, xerr=ends, label=label, **style)
+    examples = shots(part["k"].iloc[0])
+    axes.set_title(f"{examples} examples", fontsize=10)
+    claims = part["claim"].str.removeprefix(f"k = {examples}").str.lstrip(":, ")
+    axes.set_yticks(part.index, [balanced(text, 62) for text in claims], fontsize=9)
+    axes.set_ylim(len(part) - 0.5, -0.5)
+
+
+def balanced(text: str, width: int) -> str:
+    """Text in lines of at most about `width` characters, of equal length as far as words allow."""
+    lines = -(-len(text) // width)
+    return textwrap.fill(text, len(text) // lines + 8)
 
 
 def score_against_parameters(scores: pd.DataFrame, title: str) -> Figure:
@@ -116,7 +144,7 @@ def change(frame: pd.DataFrame, x: str) -> str:
 
 
 def over_count(frame: pd.DataFrame, x: str, label: str, title: str, style: str | None = None) -> Figure:
-    """Test score against a number that was varied, a colour per method and a panel per task; bands over seeds.
+    """Test score against a number that was varied, a colour per method and a panel per task; bars over seeds.
 
     Args:
         frame: columns `task`, `method` (titles), `score`, `x`, and `style`, which tells lines of a method apart.
@@ -135,6 +163,7 @@ def over_count(frame: pd.DataFrame, x: str, label: str, title: str, style: str |
         markers=True,
         dashes=style is not None,
         errorbar="sd",
+        **BARS,
         palette=method_colors(),
         hue_order=list(dict.fromkeys(placed["method"])),
         facet_kws={"sharey": False},
@@ -144,6 +173,8 @@ def over_count(frame: pd.DataFrame, x: str, label: str, title: str, style: str |
     grid.set(xticks=range(len(order)), xticklabels=[str(number) for number in order])
     grid.set_axis_labels(label, "test score")
     grid.set_titles("{col_name}")
+    for axes in grid.axes.flat:
+        spread(axes)
     return headed(grid, title, 100)
 
 

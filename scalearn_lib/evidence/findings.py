@@ -74,13 +74,14 @@ def findings_page(output: Path, encoder: str, budget: str) -> str:
     page += ["", "## Questions of the paper's reviewers", ""]
     answered = asked[asked["verdict"] != NOT_RUN]
     for suite, part in asked.groupby("suite", sort=False):
-        page.append(f"- On `{suite}`, {(answered['suite'] == suite).sum()} of {len(part)} questions were run.")
+        page.append(f"- On `{suite}`, {(answered['suite'] == suite).sum()} of {len(part)} were run{_lacking(part)}.")
     page += ["", *_table(answered, ["verdict", *COLUMNS, "would decide", "note"])]
     page += ["", "## Beyond the paper", ""]
     ran = beyond[beyond["verdict"] != NOT_RUN]
     for suite, part in beyond.groupby("suite", sort=False):
         tried = ran[ran["suite"] == suite]
-        page.append(f"- On `{suite}`, {len(tried)} of {len(part)} claims were run; {against_predictions(tried)}.")
+        told = f"{len(tried)} of {len(part)} were run{_lacking(part)}"
+        page.append(f"- On `{suite}`, {told}; {against_predictions(tried)}.")
     page += ["", *_table(ran, ["verdict", "predicted", *COLUMNS, "would decide", "note"])]
     page += ["", "## Scores on all examples", "", "Test × 100 in each task's own metric, mean ± deviation over seeds."]
     for suite in settings:
@@ -130,6 +131,12 @@ def _runs(results: pd.DataFrame) -> pd.DataFrame:
     return results.assign(task=results["task"].mask(joint, JOINT)).drop_duplicates(fields)
 
 
+def _lacking(verdicts: pd.DataFrame) -> str:
+    """What was not run, in brackets, unless that is most."""
+    names = verdicts.loc[verdicts["verdict"] == NOT_RUN, "name"]
+    return f" (not {', '.join(names)})" if 0 < len(names) <= len(verdicts) / 2 else ""
+
+
 def _table(verdicts: pd.DataFrame, columns: list[str]) -> list[str]:
     if verdicts.empty:
         return ["None."]
@@ -168,7 +175,7 @@ def _differences(suite: str, encoder: str, budget: str, results: pd.DataFrame) -
     )
     runs = _runs(results)
     devices = [f"{count} on {name}" for name, count in runs["device"].value_counts().items()]
-    found.append(f"results by where they were made: {', '.join(devices)}.")
+    found.append(f"runs that this rests on, by where they were made: {', '.join(devices)}.")
     limited = runs[stopped_early(runs)]
     if len(limited):
         every = runs["method"].value_counts()

@@ -40,9 +40,9 @@ METHOD, OTHER = "scalearn", "adapter"
 
 PREDICTORS = {
     "log_k": "training examples, per doubling",
-    "own_source": "own source's quality, from constant guess to perfect",
+    "own_source": "own source's quality, from 0 to 1",
     "classes": "classes, per doubling",
-    "similarity": "similarity to the nearest source task, per cosine of 1",
+    "similarity": "similarity to the nearest source task",
 }
 """Column of `gains_by_case`, and what it is in words with the unit of its coefficient."""
 

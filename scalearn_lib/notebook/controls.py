@@ -22,6 +22,12 @@ from ..evidence.shown import alternative_text, has_front_end
 from .interactive import ScaledPair, SourceSwitches
 
 
+def class_colors() -> list[tuple[float, float, float]]:
+    """Ten colours for classes: of the colour-blind safe palette, those that are alike come last."""
+    palette = sns.color_palette("colorblind")
+    return [palette[number] for number in (0, 1, 2, 4, 7, 8, 5, 9, 3, 6)]
+
+
 class PairPicture:
     """Score and decision of a `ScaledPair` as a picture that is drawn anew within milliseconds.
 
@@ -79,7 +85,7 @@ class PairPicture:
             axes.set(xlabel="first two directions of the features", title="decision (×: wrong)")
             if task.kind == "classification":
                 colors = pair.test_labels.numpy()
-        palette = np.array(sns.color_palette("husl" if colors.max() > 9 else "colorblind", colors.max() + 1))
+        palette = np.array(sns.color_palette("husl", colors.max() + 1) if colors.max() > 9 else class_colors())
         zero = np.zeros((len(colors), 2))
         self.dots = axes.scatter(*zero.T, s=16, c=palette[colors], lw=0, animated=True)
         self.wrong = axes.scatter(*zero[:0].T, s=28, c="black", marker="x", lw=1, animated=True)

@@ -48,7 +48,7 @@ def test_the_page(output: Path) -> None:
     assert "| ScaLearn | 8 | 71.0 ± 1.0 | 71.0 ± 1.0 |" in scores
     assert "| toy | all examples | 18 runs, 0.0 h |" in section(page, "What it took")
     differs = section(page, "What differs from the paper's setting")
-    assert "- `toy`: results by where they were made: 18 on cpu." in differs
+    assert "- `toy`: runs that this rests on, by where they were made: 18 on cpu." in differs
     assert "- `glue`: 1 of 8 tasks (rte)." in differs and "2 source tasks instead of 8" in differs
     assert "the encoder is tiny, the paper's roberta-base" in differs and "- `toy`: 3 seeds for a score." in differs
     assert "nan" not in page.lower().replace("finance", "")

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from scalearn_lib.evidence.figures_beyond import gain_against_quality
+from scalearn_lib.evidence.figures_beyond import gain_against_predictors
 from scalearn_lib.evidence.prediction import PREDICTORS, advice, gains_by_case, prediction
 from scalearn_lib.evidence.shown import alternative_text
 from scalearn_lib.evidence.verdicts.statistics import over_units
@@ -142,9 +142,10 @@ def test_advice_by_examples_and_quality() -> None:
 
 
 def test_the_figure_says_what_it_shows() -> None:
-    figure = gain_against_quality(cases_of(tasks=9, slope=20, noise=1), "Poor sources gain most")
+    figure = gain_against_predictors(cases_of(tasks=9, slope=20, noise=1), "Poor sources gain most")
     text = alternative_text(figure)
-    assert "Poor sources gain most" in text and "legend: examples, 4, 16, 32, 100, all, task, t0" in text
-    (axes,) = figure.axes
-    assert list(axes.lines[0].get_ydata()) == [0, 0]
+    assert "Poor sources gain most" in text and "legend: t0, t1" in text
+    by_examples, by_quality = figure.axes
+    assert [label.get_text() for label in by_examples.get_xticklabels()] == ["4", "16", "32", "100", "all"]
+    assert all([0, 0] in [list(line.get_ydata()) for line in axes.lines] for axes in (by_examples, by_quality))
     plt.close(figure)

@@ -11,13 +11,15 @@ from IPython.core.formatters import DisplayFormatter
 from IPython.core.pylabtools import print_figure
 from matplotlib.figure import Figure
 
-from scalearn_lib.evidence import figures, shown
+from scalearn_lib.evidence import figures, figures_few_shot, shown
 
 
 @pytest.fixture
 def curves() -> Figure:
     rows = [("trec", method, k, k / 100) for method in ("ScaLearn", "AdapterFusion") for k in (4, 32)]
-    figure = figures.few_shot_curves(pd.DataFrame(rows, columns=["task", "method", "k", "score"]), "ScaLearn is above")
+    figure = figures_few_shot.few_shot_curves(
+        pd.DataFrame(rows, columns=["task", "method", "k", "score"]), "ScaLearn is above"
+    )
     yield figure
     plt.close(figure)
 

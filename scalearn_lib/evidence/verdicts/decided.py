@@ -28,13 +28,14 @@ class Verdict:
     """What stored results say about a claim.
 
     Args:
-        name, family, claim: the claim's, see `Claim`.
+        name, family, claim, k: the claim's, see `Claim`; `k` is NaN for all examples.
         verdict: "holds", "does not hold", "undecided" or "not run".
         predicted: the verdict that was expected, or "open".
         effect, low, high: the estimate and its 95 % interval over seeds, on these tasks; of the claims about probes
             over targets. Intervals are not corrected for the number of claims, verdicts are.
         wide_low, wide_high: 95 % interval over tasks and seeds, on tasks like these.
         unit: of these, "points" (score times 100) as a rule.
+        margin: of a claim that a method keeps within so many points, the number; else 0.
         improvement: the chance that a run of the first method scores above one of the second.
         seeds: how many each method has on a task, such as "3" or "3-5".
         tasks: how many tasks, or targets.
@@ -46,6 +47,7 @@ class Verdict:
     name: str
     family: str
     claim: str
+    k: float = np.nan
     verdict: str = NOT_RUN
     predicted: str = HOLDS
     effect: float = np.nan
@@ -54,6 +56,7 @@ class Verdict:
     wide_low: float = np.nan
     wide_high: float = np.nan
     unit: str = ""
+    margin: float = 0.0
     improvement: float = np.nan
     seeds: str = ""
     tasks: int = 0
@@ -129,7 +132,8 @@ def _verdict(claim: Claim, effect: Effect | None = None, /, **more: object) -> V
     shown = {} if effect is None else {"effect": effect.value, "unit": unit}
     names = ("low", "high", "wide_low", "wide_high", "improvement")
     shown |= {} if effect is None else {name: getattr(effect, name) for name in names}
-    return Verdict(claim.name, claim.family, claim.title, predicted=claim.predicted, **shown | more)
+    of_claim = {"predicted": claim.predicted, "margin": claim.bound if claim.kind == "within" else 0.0}
+    return Verdict(claim.name, claim.family, claim.title, float(claim.k or np.nan), **of_claim | shown | more)
 
 
 def _of_runs(claim: Claim, samples: Samples, stopped: str = "") -> _Case:

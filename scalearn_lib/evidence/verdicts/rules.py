@@ -10,6 +10,9 @@ import numpy as np
 from .claim import FAILS, HOLDS, UNDECIDED
 from .statistics import ALPHA, Effect, Sample, effect_of, holm, number_needed, units_needed
 
+BUT_FOR_OTHERS = "its own test alone would decide"
+"""How the note begins on what is undecided only because it is one of several claims."""
+
 
 @dataclass(frozen=True)
 class Weighed:
@@ -124,5 +127,5 @@ def _decision(test: Weighed, holds: float, fails: float, level: float, family: i
     if fails <= ALPHA:
         return Decision(FAILS, float(fails), test.shown[1], None)
     alone = min(test.p_holds, test.p_fails) <= ALPHA
-    why = f"its own test alone would decide, corrected for {family} claims it does not" if alone else ""
+    why = f"{BUT_FOR_OTHERS}, corrected for {family} claims it does not" if alone else ""
     return Decision(UNDECIDED, float(min(holds, fails)), why, test.needed(level))
