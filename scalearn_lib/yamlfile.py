@@ -69,7 +69,7 @@ def read_yaml(path: Path) -> tuple[object, dict[Place, int]]:
         line = f", line {where.line + 1}" if where else ""
         reason = getattr(error, "problem", None) or "a key or value that YAML does not allow"
         raise UserError(f"{path}{line}: this is no YAML: {reason}.") from error
-    except (ValueError, KeyError, AttributeError, RecursionError) as error:  # of a date or a tag that has no such value
+    except (ValueError, LookupError, AttributeError, RecursionError) as error:  # of a tag that has no such value
         raise UserError(f"{path} has a value that cannot be read ({error}); put texts into quotes.") from error
     return data, lines
 

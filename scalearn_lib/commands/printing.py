@@ -11,5 +11,6 @@ def show_frame(frame: pd.DataFrame) -> None:
 
 
 def show_markdown(frame: pd.DataFrame) -> None:
-    rows = [[*frame.columns], ["---"] * len(frame.columns), *frame.to_numpy().tolist()]
-    print("\n".join(f"| {' | '.join(row)} |" for row in rows))
+    from ..evidence.findings import markdown  # here, as it takes long to import
+
+    print("\n".join(markdown(frame)))

@@ -20,7 +20,7 @@ def _overrides(settings: list[str]) -> dict[str, object]:
         key, _, text = setting.partition("=")
         try:
             overrides[key] = ast.literal_eval(text)
-        except (SyntaxError, ValueError):
+        except (SyntaxError, TypeError, ValueError):
             overrides[key] = words.get(text.lower(), text)
     return overrides
 
@@ -33,8 +33,6 @@ def _runs(arguments: argparse.Namespace, tasks: list[str], seeds: list[int]) -> 
 
     suite = get_suite(arguments.suite)
     adapters = () if arguments.no_adapters else None
-    if tasks == ["all"]:
-        tasks = [task.name for task in suite.tasks]
     for word in arguments.adapters:
         name, _, folder = word.partition("=")
         reason = wrong_name(name)
@@ -63,7 +61,11 @@ def _runs(arguments: argparse.Namespace, tasks: list[str], seeds: list[int]) -> 
 
 
 def run(arguments: argparse.Namespace) -> None:
-    runs = _runs(arguments, arguments.tasks, arguments.seed)
+    from ..tasks import get_suite
+
+    every = arguments.tasks == ["all"]
+    tasks = [task.name for task in get_suite(arguments.suite).tasks] if every else arguments.tasks
+    runs = _runs(arguments, tasks, arguments.seed)
     from ..runs import execute  # now that the words are known to be right: this imports torch
     from ..training.tracking import trackers
 

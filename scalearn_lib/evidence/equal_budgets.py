@@ -65,14 +65,14 @@ def at_chosen_rates(results: pd.DataFrame) -> pd.DataFrame:
     return tried.merge(best.merge(rates, on=where), on=[*where, "rate"])
 
 
-def equal_budget_scores(output: Path, suite: str, encoder: str, budget: str, k: int | None = None) -> pd.DataFrame:
-    """Return scores under equal budgets beside those with the budget's own settings, times 100.
+def equal_budget_scores(output: Path, suite: str, encoder: str, budget: str) -> pd.DataFrame:
+    """Return scores on all examples under equal budgets beside those with the budget's own settings, times 100.
 
     Columns: `method` (title), `source_tasks`, `adapters`, `task`, `own settings` and `equal` (means over all seeds on
     test), `rate` (chosen by the mean validation score over seeds), `rates` (how many were tried), `seeds` at it. A row
     needs both scores.
     """
-    results = suite_results(output, suite, encoder=encoder, budget=budget, k=k, sampling="resampled")
+    results = suite_results(output, suite, encoder=encoder, budget=budget, k=None, sampling="resampled")
     plain = results[results["overrides"] == "{}"]
     rows = []
     chosen = at_chosen_rates(results)

@@ -115,7 +115,7 @@ def score_against_parameters(scores: pd.DataFrame, title: str) -> Figure:
         errorbar="sd",
         linestyle="none",
         dodge=0.3 if scores["task"].nunique() > 1 else False,  # seaborn divides by one less
-        markers=list(MARKERS)[: scores["task"].nunique()],
+        markers=[MARKERS[number % len(MARKERS)] for number in range(scores["task"].nunique())],
         palette="colorblind",
         sharex=False,  # few examples: far apart; all: close together
         height=0.42 * len(names) + 1.4,

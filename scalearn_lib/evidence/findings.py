@@ -84,13 +84,13 @@ def findings_page(output: Path, encoder: str, budget: str) -> str:
         page.append(f"- On `{suite}`, {told}; {against_predictions(tried)}.")
     page += ["", *_table(ran, ["verdict", "predicted", *COLUMNS, "would decide", "note"])]
     page += ["", "## Scores on all examples", "", "Test × 100 in each task's own metric, mean ± deviation over seeds."]
-    for suite in settings:
+    for suite in [suite for suite, results in settings.items() if results["k"].isna().any()]:
         scores = table(output, suite, encoder, budget).rename_axis(columns=None).reset_index()
-        page += ["", f"`{suite}`:", "", *_markdown(scores.drop(columns="versions", errors="ignore"))]
+        page += ["", f"`{suite}`:", "", *markdown(scores.drop(columns="versions", errors="ignore"))]
     page += _equal_budgets(output, list(settings), encoder, budget)
     page += ["", "## What it took", ""]
     page += ["Runs and the hours of their processes: on a CPU of one thread each, on a GPU of several side by side."]
-    page += ["", *_markdown(_hours(every[every["suite"].isin(suites)]))]
+    page += ["", *markdown(_hours(every[every["suite"].isin(suites)]))]
     page += ["", "## What differs from the paper's setting", ""]
     for suite, results in settings.items():
         page += [f"- `{suite}`: {difference}" for difference in _differences(suite, encoder, budget, results)]
@@ -111,7 +111,7 @@ def _equal_budgets(output: Path, suites: list[str], encoder: str, budget: str) -
     ]
     for column in ("own settings", "equal"):
         rows[column] = rows[column].map("{:.1f}".format)
-    return [*title, "", *_markdown(rows[["suite", "method", "task", "own settings", "equal", "rate", "seeds"]])]
+    return [*title, "", *markdown(rows[["suite", "method", "task", "own settings", "equal", "rate", "seeds"]])]
 
 
 def _hours(results: pd.DataFrame) -> pd.DataFrame:
@@ -127,8 +127,7 @@ def _hours(results: pd.DataFrame) -> pd.DataFrame:
 def _runs(results: pd.DataFrame) -> pd.DataFrame:
     """One row per run: a joint one is a result of each of its tasks."""
     joint = results["method"].map(lambda name: get_method(name).joint).astype(bool)
-    fields = ["suite", "method", "source_tasks", "adapters", "task", "k", "seed", "overrides", "sampling"]
-    return results.assign(task=results["task"].mask(joint, JOINT)).drop_duplicates(fields)
+    return results.assign(task=results["task"].mask(joint, JOINT)).drop_duplicates("folder")
 
 
 def _lacking(verdicts: pd.DataFrame) -> str:
@@ -141,10 +140,11 @@ def _table(verdicts: pd.DataFrame, columns: list[str]) -> list[str]:
     if verdicts.empty:
         return ["None."]
     rows = pd.concat([readable(part).assign(suite=suite) for suite, part in verdicts.groupby("suite", sort=False)])
-    return _markdown(rows.reset_index()[["suite", "claim", *columns]])
+    return markdown(rows.reset_index()[["suite", "claim", *columns]])
 
 
-def _markdown(rows: pd.DataFrame) -> list[str]:
+def markdown(rows: pd.DataFrame) -> list[str]:
+    """The lines of a table in Markdown."""
     cells = rows.astype(str).replace(r"\|", r"\|", regex=True).to_numpy().tolist()
     return [f"| {' | '.join(row)} |" for row in [[*rows.columns], ["---"] * len(rows.columns), *cells]]
 

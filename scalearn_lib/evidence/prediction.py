@@ -137,7 +137,7 @@ def advice(cases: pd.DataFrame) -> pd.DataFrame:
     """Return the mean gain by training examples and quality of the own source, for whoever has to choose.
 
     Columns: `examples`, `own_source`, `gain` in points with its 95 % interval `low` to `high` (Student's, over tasks;
-    none for a single one), `tasks`, `runs` (of ScaLearn that count), `says`.
+    none for a single one), `tasks`, `runs` that count (on all examples, of the method that has fewer), `says`.
 
     Args:
         cases: as `gains_by_case` returns them; rows with no gain or quality are left out.

@@ -39,6 +39,8 @@ COLUMNS = (
 def load_results(output: Path, reference: bool = True, **where: object) -> pd.DataFrame:
     """Return one row per complete, successful run below `output` or of the reference study, for tables and figures.
 
+    A joint run has a row for each of its tasks.
+
     Columns: the run's fields (`suite`, `task`, `method`, `encoder`, `seed`, `k`, `budget`, `overrides` as JSON,
     `sampling`, `source_tasks` as names with blanks between, empty for all of the suite, `adapters` as names and
     fingerprints), `outdated` (whether a user's data or the budget's settings were others than now), `metric`, `score`
@@ -64,7 +66,10 @@ def load_results(output: Path, reference: bool = True, **where: object) -> pd.Da
 
 
 def _every(output: Path, reference: bool) -> Iterator[tuple[Result, Path]]:
-    """Each usable result below `output` with its folder, then those of the reference study that are not there."""
+    """Each usable result below `output` with its folder, then those of the reference study that are not there.
+
+    One that is outdated does not keep the reference study's from counting, as it does not for `stored_results`.
+    """
     own = set()
     for file in sorted(output.glob(f"*/*/*/*/*/seed*/{RESULT}")):  # as `Run.folder` has it: nothing half-written
         if not is_known_suite(file.relative_to(output).parts[0]):  # a user's, whose file was not named
@@ -75,7 +80,7 @@ def _every(output: Path, reference: bool) -> Iterator[tuple[Result, Path]]:
             say_once(f"Left out: {error}; run it again.")
             continue
         if isinstance(result, Result):  # else removed since it was listed
-            own.add(result.run.folder(Path()))
+            own |= set() if _is_outdated(result) else {result.run.folder(Path())}
             yield result, file.parent
     for result, folder in reference_results() if reference else ():
         if result.run.folder(Path()) not in own:
@@ -132,13 +137,19 @@ def _row(result: Result) -> dict[str, object]:
     run = result.run
     row = {**asdict(run), "overrides": json.dumps(dict(run.overrides), sort_keys=True)}
     row |= {"adapters": " ".join(f"{adapter.name}@{adapter.sha256}" for adapter in run.adapters)}
-    row |= {"outdated": run.content != run.content_now() or result.settings != run.settings()}
+    row |= {"outdated": _is_outdated(result)}
     row |= {"source_tasks": " ".join(run.source_tasks or ()), "code": result.code_label, "data": result.data}
     row |= {key: getattr(result, key) for key in SAME}
     row |= {"seconds": result.seconds["total"], "train_seconds": result.seconds["train"]}
     row |= {key: getattr(result.settings, key) for key in ("max_steps", "batch_size", "precision")}
     row |= {"metric": result.metric, "score": result.score} | _shares(result.history)
     return row | {"validation": result.validation[result.metric]}
+
+
+def _is_outdated(result: Result) -> bool:
+    """Whether a user's data, or the budget's settings, were others than now."""
+    run = result.run
+    return run.content != run.content_now() or result.settings != run.settings()
 
 
 def _shares(history: list[dict[str, float]]) -> dict[str, float]:

@@ -10,6 +10,7 @@ import pandas as pd
 
 from ..errors import UserError, say_once
 from ..methods import METHODS, get_method
+from ..runs.run import paper_seeds
 from ..tasks import get_suite
 from .paper import published, same_encoder
 from .results import load_results
@@ -68,10 +69,12 @@ def _compared(values: pd.Series) -> str:
 def with_source_tasks(results: pd.DataFrame, source_tasks: str) -> pd.DataFrame:
     """The two-stage results that have these source tasks, the joint ones of these or all tasks, and all others.
 
-    Of the two-stage results those without adapters from elsewhere, or, where all have some, with those of the most.
+    Of the two-stage results those without adapters from elsewhere, or, where all have some, with those of the most. Of
+    a joint method those of all tasks only where it has none of these: they are other runs, which nothing may average.
     """
-    two_stage = _two_stage(results)
-    fits = (results["source_tasks"] == source_tasks) | (~two_stage & (results["source_tasks"] == ""))
+    two_stage, these = _two_stage(results), results["source_tasks"] == source_tasks
+    otherwise = ~two_stage & (results["source_tasks"] == "") & ~results["method"].isin(results.loc[these, "method"])
+    fits = these | otherwise
     adapters = _compared(results.loc[fits & two_stage, "adapters"])
     return results[fits & (~two_stage | (results["adapters"] == adapters))].copy()
 
@@ -156,7 +159,7 @@ def comparison(
             sampling,
             row.source_tasks,
             row.adapters,
-            row.seed_values if row.seeds else range(tasks[row.task].seeds),
+            row.seed_values if row.seeds else paper_seeds(tasks[row.task], row.method, k),
         )
         for row in frame.itertuples()
     ]
@@ -272,6 +275,9 @@ def command(
     words += ["--sampling", sampling] if sampling != "resampled" else []
     words += ["--sources", *source_tasks.split()] if source_tasks else []
     of_suite = {adapter.name for adapter in get_suite(suite).adapters}
+    if get_method(method).two_stage and of_suite - set(_names(adapters)):
+        words.append("--no-adapters")
+        of_suite = set()
     given = [name for name in _names(adapters) if name not in of_suite]
     words += [word for name in given for word in ("--source", f"{name}=FOLDER")]
     return shlex.join([*words, "--seed", *map(str, seeds)])

@@ -82,7 +82,7 @@ def model_card(run: Run, task: Task, result: Result, about: About) -> str:
         columns=", ".join(about.columns),
         sizes=", ".join(f"{rows:,} {split}" for split, rows in result.sizes.items()),
         data=result.data,
-        metric=result.metric if not result.tasks else task.metric,
+        metric=result.metric,
         score=result.score,
         method=method.about,
         sources=", ".join(sources) or "none",

@@ -6,8 +6,10 @@ import json
 import logging
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Literal
 
 from adapters import AutoAdapterModel
+from pydantic import TypeAdapter
 from torch import nn
 
 from ..errors import UserError
@@ -16,8 +18,6 @@ from ..tasks.encoders import load_model
 logging.getLogger("adapters").setLevel(logging.ERROR)  # it warns of a state in the midst of each activation
 
 ABOUT = "task.json"
-FORMS = ("adapter", "fusion", "model")
-"""One adapter; AdapterFusion over its sources; or a whole model that was fine-tuned."""
 
 
 @dataclass(frozen=True)
@@ -30,18 +30,18 @@ class About:
         columns: names of the text columns in the user's rows.
         max_length, truncation: how texts become tokens.
         encoder: the encoder's name, as on the command line.
-        form: one of `FORMS`.
+        form: one adapter; AdapterFusion over its sources; or a whole model that was fine-tuned.
         sources: names of the sources of a fusion.
     """
 
     task: str
-    kind: str
+    kind: Literal["classification", "regression", "multi_label", "multiple_choice"]
     labels: tuple[str, ...]
     columns: tuple[str, ...]
     max_length: int
     truncation: str
     encoder: str
-    form: str
+    form: Literal["adapter", "fusion", "model"]
     sources: tuple[str, ...] = ()
 
 
@@ -57,16 +57,11 @@ def read_about(folder: Path) -> About:
         UserError: the folder is none that `export` wrote.
     """
     try:
-        plain = json.loads((folder / ABOUT).read_text())
-        lists = ("labels", "columns", "sources")
-        about = About(**{key: tuple(value) if key in lists else value for key, value in plain.items()})
-        if about.form not in FORMS:
-            raise ValueError(about.form)
-    except (OSError, ValueError, TypeError, RecursionError) as error:
+        return TypeAdapter(About).validate_json((folder / ABOUT).read_bytes(), strict=True)
+    except (OSError, ValueError) as error:
         raise UserError(
             f"{folder} is no folder that `scalearn export` wrote: its {ABOUT} is missing or damaged."
         ) from error
-    return about
 
 
 def load_exported(folder: Path, encoder: str | None = None) -> nn.Module:

@@ -21,6 +21,7 @@ from transformers import DataCollatorForMultipleChoice, DataCollatorWithPadding,
 from ..errors import UserError, unknown
 from ..tasks.encoders import load_tokenizer
 from ..tasks.encoding import EVALUATION_BATCH
+from ..tasks.rows import no_half_characters
 from .load import About, load_exported, read_about
 
 CHUNK = 2048
@@ -175,6 +176,8 @@ def _chunks(file: Path) -> Iterator[pd.DataFrame]:
                 yield from pd.read_csv(source, sep=separator, chunksize=CHUNK, **options)
     except UnicodeDecodeError as error:
         raise UserError(f"{file} is not UTF-8; save it with the encoding UTF-8.") from error
+    except OSError as error:
+        raise UserError(f"{file} cannot be read ({error.strerror or error}).") from error
     except (ValueError, pd.errors.ParserError, pd.errors.ParserWarning) as error:
         if isinstance(error, UserError):
             raise
@@ -188,6 +191,7 @@ def _object(line: bytes, number: int, file: Path) -> dict[str, object]:
         raise UserError(f"{file}, line {number} is no JSON ({str(error).rstrip('.')}); write one object.") from error
     if not isinstance(row, dict):
         raise UserError(f'{file}, line {number} is no object such as {{"text": …}}.')
+    no_half_characters(row, line, f"{file}, line {number}")
     return row
 
 

@@ -84,8 +84,9 @@ class Estimate:
 def estimate(items: Iterable[Run | Probe], gpu: bool, output: Path | None = None) -> Estimate:
     """Estimate the time of runs and probes on a GPU or on one CPU thread.
 
-    A run takes its steps × batch × tokens per example × the seconds per token of its method, which are measured; of
-    another encoder they are scaled by the number of weights. Early stopping is not foreseen, so this is an upper bound.
+    On a CPU times of one thread count, others only of methods that have none. A run takes its steps × batch × tokens
+    per example × the seconds per token of its method, which are measured; of another encoder they are scaled by the
+    number of weights. Early stopping is not foreseen, so this is an upper bound.
 
     Args:
         items: what is to be run.
@@ -100,7 +101,8 @@ def estimate(items: Iterable[Run | Probe], gpu: bool, output: Path | None = None
     if gpu and on_gpu.any():
         costs = costs[on_gpu]
     else:
-        costs = costs[~on_gpu]
+        alone = costs["threads"] == 1
+        costs = costs[~on_gpu & (alone | ~costs["method"].isin(costs.loc[~on_gpu & alone, "method"]))]
         speed = ASSUMED_GPU if gpu else 1.0
     rates = _rates(costs)
     seconds = {item: START + _work(item, rates) / speed for item in items}

@@ -23,17 +23,11 @@ from pydantic import (
 from ..errors import UserError, unknown
 from ..methods import get_method
 from ..probing.pairs import GRID, HEADS, Probe
-from ..runs.run import Run, slug
+from ..runs.run import Run, paper_seeds, slug
 from ..tasks import get_suite, get_task, is_suite_file
 from ..tasks.few_shot import SAMPLINGS
 from ..training.budget import BUDGETS
 from ..yamlfile import Section, WrongAt, checked, read_yaml
-
-JOINT_SEEDS = 3
-"""Seeds of joint training in the paper."""
-
-FEW_SHOT_SEEDS = 5
-"""Seeds of few-shot runs in the paper."""
 
 
 @dataclass(frozen=True)
@@ -225,10 +219,9 @@ class Grid(Section):
             joint = get_method(method).joint
             first = [task for task in tasks if task in (sources or tasks)][:1]  # a joint run's name for all its tasks
             for task in first if joint else targets:
-                paper = JOINT_SEEDS if joint else FEW_SHOT_SEEDS if k is not None else get_task(self.suite, task).seeds
                 runs += [
                     Run(self.suite, task, method, encoder, seed, k, self.budget, settings, self.sampling, sources)
-                    for seed in self.seeds or range(paper)
+                    for seed in self.seeds or paper_seeds(get_task(self.suite, task), method, k)
                 ]
         return runs
 

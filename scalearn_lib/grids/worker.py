@@ -58,8 +58,8 @@ def carry_out(items: Sequence[Item], output: Path) -> Iterator[tuple[Item, float
     """
     failed = []
     for item in items:
-        before = state(item, output)
         try:
+            before = state(item, output)
             if isinstance(item, Probe):
                 execute_probe(item, output)
                 score = None

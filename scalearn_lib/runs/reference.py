@@ -77,7 +77,8 @@ def keep(
     """Add complete results below `output` to a reference study; return a line per file that was written.
 
     Damaged ones are named once and left out. Scores that are there stay, unless other code made them or from other
-    data: k-shot source adapters are often made again for their weights, and stored runs were trained on the first.
+    data, or they are now stored with what was learned: k-shot source adapters are often made again for their weights,
+    and stored runs were trained on the first. What lies there with its weights stays, unless weights are stored again.
 
     Args:
         runs: what may be there.
@@ -111,10 +112,14 @@ def keep(
         file = _archive(reference, suite)
         _archived.cache_clear()
         before = _archived(reference, suite)
-        results = {key: result for key, result in results.items() if not _alike(before.get(key), result)}
-        every = dict(sorted((before | results).items()))
-        every = {key: result for key, result in every.items() if not (reference / key / RESULT).exists()}
-        if not results and every == before:
+        whole = {key for key in before | results if (reference / key / RESULT).exists()}
+        if left := [key for key in results if key in whole]:
+            say_once(f"{len(left)} results lie in {reference} with weights already, and stay, such as {left[0]}.")
+        results = {
+            key: result for key, result in results.items() if key not in whole and not _alike(before.get(key), result)
+        }
+        every = {key: result for key, result in sorted((before | results).items()) if key not in whole}
+        if every == before:
             continue
         file.parent.mkdir(parents=True, exist_ok=True)
         temporary = file.with_suffix(".tmp")

@@ -26,6 +26,7 @@ from pydantic import (
 )
 
 from ..errors import UserError
+from ..tasks.wheels import sha256
 from ..training.budget import Budget
 from .run import WEIGHTS, Run
 from .versions import code_label
@@ -244,7 +245,7 @@ def check_files(folder: Path, result: Result) -> None:
 def checksums(folder: Path) -> dict[str, str]:
     """SHA-256 of each file below `folder`, by its relative name."""
     files = sorted(path for path in folder.rglob("*") if path.is_file())
-    return {path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+    return {path.relative_to(folder).as_posix(): sha256(path) for path in files}
 
 
 def source_versions(made: Mapping[str, Result]) -> dict[str, object]:

@@ -21,6 +21,18 @@ class RunFailed(UserError):
     """The run ended without a usable result; it is stored as failed and enters no table."""
 
 
+MOST_SEED = 2**32
+"""Above the largest seed that NumPy takes."""
+
+JOINT_SEEDS, FEW_SHOT_SEEDS = 3, 5
+"""Seeds of joint training, and of few-shot runs, in the paper."""
+
+
+def paper_seeds(task: Task, method: str, k: int | None = None) -> range:
+    """The seeds that the paper's runs of a method on a task would have."""
+    return range(JOINT_SEEDS if get_method(method).joint else task.seeds if k is None else FEW_SHOT_SEEDS)
+
+
 @dataclass(frozen=True)
 class Run:
     """One method on one target task with one seed. Runs of a joint method that differ in the task share one result.
@@ -83,8 +95,8 @@ class Run:
             object.__setattr__(self, name, value)
         if self.content is None:
             object.__setattr__(self, "content", self.content_now())
-        if not isinstance(self.seed, int) or self.seed < 0:
-            raise UserError(f"A seed is a whole number of at least 0, got {self.seed!r}.")
+        if not isinstance(self.seed, int) or not 0 <= self.seed < MOST_SEED:
+            raise UserError(f"A seed is a whole number of at least 0 and below 2**32, got {self.seed!r}.")
         if self.k is not None and (not isinstance(self.k, int) or self.k < 1):
             raise UserError(f"k is a whole number of at least 1, got {self.k!r}.")
         if method.joint and self.source_tasks and self.task not in self.source_tasks:

@@ -160,11 +160,12 @@ def provenance() -> dict[str, object]:
     """Versions, machine and commit, for `result.json`; the commit is `None` outside a git checkout."""
     packages = ("torch", "transformers", "adapters", "datasets", "numpy")
     versions = {name: importlib.metadata.version(name) for name in packages}
-    here = Path(__file__).parents[1]
-    git = functools.partial(subprocess.run, cwd=here, capture_output=True, text=True)
+    git = functools.partial(subprocess.run, cwd=PACKAGE, capture_output=True, text=True)
     try:
+        if not (PACKAGE.parent / "pyproject.toml").exists():
+            raise FileNotFoundError  # installed, perhaps below somebody else's checkout
         commit = git(["git", "rev-parse", "HEAD"]).stdout.strip() or None
         changed = bool(git(["git", "status", "--porcelain", "--untracked-files=no", "."]).stdout.strip())
-    except FileNotFoundError:  # no git on this machine
+    except FileNotFoundError:  # or there is no git on this machine
         commit, changed = None, False
     return {"versions": {"python": platform.python_version(), **versions}, "commit": commit, "changed": changed}

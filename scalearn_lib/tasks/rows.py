@@ -150,8 +150,23 @@ def _json_lines(file: Path, text: str) -> pd.DataFrame:
             ) from error
         if not isinstance(row, dict):
             raise UserError(f'{file}, line {number} is no object such as {{"text": …, "label": …}}.')
+        no_half_characters(row, line.encode(), f"{file}, line {number}")
         rows.append(row)
     return pd.DataFrame(rows, dtype=object)
+
+
+def no_half_characters(row: object, line: bytes, where: str) -> None:
+    """Check that what a line of JSON says can be written as UTF-8.
+
+    Raises:
+        UserError: it has half of a surrogate pair, as a text has whose last emoji was cut.
+    """
+    if b"\\u" in line:
+        try:
+            json.dumps(row, ensure_ascii=False).encode()
+        except UnicodeEncodeError as error:
+            half = f"\\u{ord(error.object[error.start]):04x}"
+            raise UserError(f"{where} has half of a character ({half}); cut the text elsewhere.") from error
 
 
 def _parquet(file: Path, data: bytes) -> pd.DataFrame:

@@ -83,14 +83,14 @@ class Budget:
             value = getattr(self, name)
             if value is None and name == "transfer_learning_rate":
                 continue
-            if not isinstance(value, int | float) or not 0 < value < math.inf:
+            if type(value) not in (int, float) or not 0 < value < math.inf:
                 raise UserError(f"{name} must be positive, got {value!r}.")
         for name in ("group_by_length", "official"):
             if type(getattr(self, name)) is not bool:
                 raise UserError(f"{name} must be true or false, got {getattr(self, name)!r}.")
         for name in ("weight_decay", "warmup_ratio"):
             value = getattr(self, name)
-            if not isinstance(value, int | float) or not 0 <= value < 1:
+            if type(value) not in (int, float) or not 0 <= value < 1:
                 raise UserError(f"{name} must be at least 0 and below 1, got {value!r}.")
 
 

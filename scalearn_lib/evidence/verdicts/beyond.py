@@ -60,8 +60,8 @@ def _ignored(claim: Claim, runs: pd.DataFrame, _: pd.DataFrame) -> Samples:
     """How far a random source's mean share is below half of another source's, in percent of that."""
     runs = _with_random(claim, runs)
     trained = [
-        len(names.split()) or len(get_suite(suite).tasks)
-        for suite, names in zip(runs["suite"], runs["source_tasks"], strict=True)
+        (len(names.split()) or len(get_suite(suite).tasks)) + len(adapters.split())
+        for suite, names, adapters in zip(runs["suite"], runs["source_tasks"], runs["adapters"], strict=True)
     ]
     ratio = (runs["random_share"] / claim.number) / ((1 - runs["random_share"]) / np.array(trained, dtype=float))
     return paired_samples(runs.assign(value=50 - 100 * ratio), "runs with random sources that tell shares")

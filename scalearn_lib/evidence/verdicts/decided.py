@@ -70,11 +70,12 @@ COLUMNS = list(Verdict.__dataclass_fields__)
 
 @dataclass(frozen=True)
 class _Case:
-    """A claim's verdict but for what depends on the others, and its test, if it has one."""
+    """A claim's verdict but for what depends on the others, its test, if it has one, and whether no score varies."""
 
     verdict: Verdict
     test: Weighed | None = None
     notes: list[str] = field(default_factory=list)
+    flat: bool = False
 
 
 def claims(output: Path, suite: str, encoder: str, budget: str, source_tasks: str = "") -> pd.DataFrame:
@@ -98,6 +99,7 @@ def claims(output: Path, suite: str, encoder: str, budget: str, source_tasks: st
         for number, decision in zip(tested, decide([found[number].test for number in tested]), strict=True):
             unit = "targets" if rows[number].seeds == "" else "seeds"
             lacking = found[number].test.lacks or f"{decision.needed or f'more than {MOST_SEEDS}'} {unit}"
+            lacking = "" if found[number].flat else lacking
             needed = lacking if decision.verdict == UNDECIDED else ""
             note = "; ".join(text for text in (decision.why, *found[number].notes) if text)
             decided = {"verdict": decision.verdict, "p": decision.p, "needed": needed, "note": note}
@@ -164,7 +166,7 @@ def _of_runs(claim: Claim, samples: Samples, stopped: str = "") -> _Case:
         notes = [f"{title_of(stopped)} was stopped too early", *notes]
     if effect.error == 0:
         notes = ["scores do not vary with the seed", *notes]
-    return _Case(_verdict(claim, effect, **count), test, notes)
+    return _Case(_verdict(claim, effect, **count), test, notes, flat=effect.error == 0)
 
 
 def _of_longer(claim: Claim, results: pd.DataFrame) -> _Case:
@@ -175,7 +177,9 @@ def _of_longer(claim: Claim, results: pd.DataFrame) -> _Case:
     others = results[results["overrides"] == "{}"] if claim.k is None else longer
     first, second = longer[longer["method"] == claim.method], others[others["method"] == claim.other]
     paired = claim.k is not None or claim.method == claim.other
-    return _of_runs(claim, samples_between(first, second, "runs with equal patience", paired=paired))
+    both = pd.concat([first, second])
+    stopped = cut_short(both, claim.method, claim.other) if claim.method != claim.other else ""
+    return _of_runs(claim, samples_between(first, second, "runs with equal patience", paired=paired), stopped)
 
 
 def _of_parameters(claim: Claim, results: pd.DataFrame) -> _Case:
@@ -200,7 +204,7 @@ def _of_gains(claim: Claim, pairs: pd.DataFrame) -> _Case:
     effect = over_units(by_target.to_numpy())
     test = above(effect, claim.bound, len(by_target))
     notes = mixed(made_by(pairs)) + (["targets do not differ"] if effect.error == 0 else [])
-    return _Case(_verdict(claim, effect, tasks=len(by_target)), test, notes)
+    return _Case(_verdict(claim, effect, tasks=len(by_target)), test, notes, flat=effect.error == 0)
 
 
 def _of_share(claim: Claim, pairs: pd.DataFrame) -> _Case:

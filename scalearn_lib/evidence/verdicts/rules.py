@@ -116,8 +116,7 @@ def decide(tests: Sequence[Weighed]) -> list[Decision]:
     twice `ALPHA`.
     """
     holds, fails = (holm([getattr(test, which) for test in tests]) for which in ("p_holds", "p_fails"))
-    decided = (holds <= ALPHA) | (fails <= ALPHA)
-    level = ALPHA / max(1, int((~decided).sum()))
+    level = ALPHA / max(1, *(int((p > ALPHA).sum()) for p in (holds, fails)))  # of both directions the stricter
     return [_decision(*each, level, len(tests)) for each in zip(tests, holds, fails, strict=True)]
 
 

@@ -18,7 +18,7 @@ class Samples:
 
     Args:
         by_task: in points; see `statistics.Sample`.
-        left_out: tasks that both methods have, but not with two seeds.
+        left_out: tasks that both methods have, but not with two seeds; of pairs, with two that both have.
         missing: why there are none; "" if there are.
         joint: whether the second arrays of all tasks come from the same runs, seed by seed.
         versions: what the results were made by and from, as `tables.versions` has it.
@@ -68,11 +68,10 @@ def samples_between(first: pd.DataFrame, second: pd.DataFrame, what: str, paired
     if first.empty or second.empty:
         return Samples({}, missing=f"no {what}")
     scores = [100 * rows.groupby(["task", "seed"], sort=False)["score"].mean() for rows in (first, second)]
-    if paired:
-        difference = (scores[0] - scores[1]).dropna()
-        order = [task for task in scores[0].index.unique("task") if task in difference.index.unique("task")]
-        return _of_two_seeds({task: (difference.loc[task].to_numpy(),) for task in order}, first, second)
     tasks = [task for task in scores[0].index.unique("task") if task in scores[1].index.unique("task")]
+    if paired:
+        difference = scores[0] - scores[1]
+        return _of_two_seeds({task: (difference.loc[task].dropna().to_numpy(),) for task in tasks}, first, second)
     return _of_two_seeds(
         {task: tuple(values.loc[task].to_numpy() for values in scores) for task in tasks}, first, second
     )
