@@ -92,6 +92,13 @@ def test_without_results_there_is_no_page(tmp_path: Path, capsys: pytest.Capture
     assert "No results of two-stage methods" in capsys.readouterr().err
 
 
+def test_a_suite_with_few_shot_results_alone_has_a_page(tmp_path: Path) -> None:
+    for seed, method in product(range(2), ("adapter", "scalearn")):
+        store(tmp_path, "toy_topic", method, seed, 0.5 + 0.1 * seed, k=32)
+    page = findings_page(tmp_path, "tiny", "smoke")
+    assert "| few-shot |" in page and "`toy`:" not in section(page, "Scores on all examples")
+
+
 def test_the_commands(output: Path, capsys: pytest.CaptureFixture) -> None:
     assert main(["claims", "toy", *SMALL, "--output", str(output)]) == 0
     told = capsys.readouterr().out

@@ -12,10 +12,11 @@ from scalearn_lib.errors import UserError, say_once
 from scalearn_lib.evidence import claims, commands, comparison, load_results, scores, table
 from scalearn_lib.evidence.figures import method_colors
 from scalearn_lib.evidence.paper import published
-from scalearn_lib.evidence.tables import source_tasks_compared, suite_results, with_source_tasks
+from scalearn_lib.evidence.tables import command, source_tasks_compared, suite_results, with_source_tasks
 from scalearn_lib.methods import METHODS
 from scalearn_lib.runs import Run
 from scalearn_lib.runs.result import RESULT
+from scalearn_lib.tasks import get_suite
 from scalearn_lib.tasks.adapters import Adapter
 from tests.stored import store
 
@@ -82,6 +83,15 @@ def test_a_comparison_is_about_one_choice_of_source_tasks(tmp_path: Path) -> Non
     kept = with_source_tasks(results, "")
     assert list(zip(kept["method"], kept["source_tasks"], strict=True)) == [("adapter", ""), ("scalearn", "")]
     assert set(with_source_tasks(results, " ".join(some))["source_tasks"]) == {"", " ".join(some)}
+
+
+def test_joint_runs_of_all_tasks_count_only_where_there_are_none_of_these(tmp_path: Path) -> None:
+    some = ("toy_pair", "toy_score")
+    store(tmp_path, "toy_pair", "adapter_m", 0, 0.5)
+    store(tmp_path, "toy_pair", "full_m", 0, 0.6)
+    store(tmp_path, "toy_pair", "full_m", 0, 0.9, source_tasks=some)
+    kept = with_source_tasks(load_results(tmp_path), " ".join(some))
+    assert dict(zip(kept["method"], kept["score"], strict=True)) == {"adapter_m": 0.5, "full_m": 0.9}
 
 
 def test_a_result_that_vanishes_while_tables_are_made_is_left_out(tmp_path: Path, monkeypatch) -> None:
@@ -160,6 +170,22 @@ def test_adapters_from_elsewhere_are_shown_and_compared_apart(tmp_path: Path) ->
     assert list(with_source_tasks(suite_results(tmp_path, "toy"), "")["score"]) == [0.5]
     line = commands(comparison(tmp_path, "toy", "tiny", "smoke"))["ScaLearn [with extra]"].split("; ")[0]
     assert line.endswith("toy_topic --encoder tiny --budget smoke --source extra=FOLDER --seed 0 1")
+
+
+def test_a_command_leaves_out_the_adapters_that_its_row_did_without(tmp_path: Path, monkeypatch) -> None:
+    suite = replace(get_suite("toy"), adapters=(Adapter("extra", "/somewhere", "a" * 12),))
+    monkeypatch.setattr("scalearn_lib.evidence.tables.get_suite", lambda name: suite)
+    plain, given = (command("toy", "scalearn", ["toy_pair"], "tiny", "smoke", adapters=a) for a in ("", "extra@aa"))
+    assert "--no-adapters" in plain and "--no-adapters" not in given and "--source" not in given
+    assert "--no-adapters" not in command("toy", "adapter", ["toy_pair"], "tiny", "smoke")
+
+
+def test_a_row_without_a_run_has_the_papers_seeds(tmp_path: Path) -> None:
+    store(tmp_path, "toy_pair", "adapter_m", 0, 0.5)
+    store(tmp_path, "toy_pair", "scalearn", 0, 0.5, k=4)
+    joint, few = (comparison(tmp_path, "toy", "tiny", "smoke", k).query("seeds == 0")["command"] for k in (None, 4))
+    assert all(line.endswith("--seed 0 1 2") for line in joint)
+    assert all(line.endswith("--seed 0 1 2 3 4") for line in few) and len(joint) and len(few)
 
 
 def test_fewer_source_tasks_are_shown_apart(tmp_path: Path) -> None:

@@ -198,6 +198,7 @@ def test_json_rows_come_back_as_they_were(exported: Path, tmp_path: Path) -> Non
         ("rows.jsonl", '{"text": 7}\n', "rows.jsonl, row 1: 'text' is 7, expected a text"),
         ("rows.jsonl", '{"text": "fine"}\n{"text": \n', "rows.jsonl, line 2 is no JSON"),
         ("rows.jsonl", "[1]\n", "rows.jsonl, line 1 is no object"),
+        ("rows.jsonl", '{"text": "fine", "x": "\\ud83d"}\n', "line 1 has half of a character (\\ud83d)"),
         ("rows.csv", "text,x\nfine,1,2\n", "rows.csv cannot be read (Length of header"),
         ("rows.csv", b"text\nkr\xe4nk\n", "rows.csv is not UTF-8"),
         ("rows.xlsx", "", "has an ending that is not known"),
@@ -242,6 +243,8 @@ def test_a_damaged_export_is_told(exported: Path, tmp_path: Path) -> None:
     (folder / "adapter.safetensors").write_bytes(b"damaged")
     with pytest.raises(UserError, match="cannot be loaded"):
         load_exported(folder)
-    (folder / "task.json").write_text(json.dumps({"form": "adapter"}))
-    with pytest.raises(UserError, match="is no folder that `scalearn export` wrote"):
-        load_exported(folder)
+    about = json.loads((exported / "task.json").read_text())
+    for damaged in ({"form": "adapter"}, [], about | {"labels": "abc"}, about | {"form": "other"}):
+        (folder / "task.json").write_text(json.dumps(damaged))
+        with pytest.raises(UserError, match="is no folder that `scalearn export` wrote"):
+            load_exported(folder)

@@ -19,9 +19,9 @@ ROOT = Path(__file__).parents[2]
 RUN = Run("glue", "rte", "scalearn", "roberta-base", budget="paper")
 
 
-def timed(output: Path, seed: int, seconds: float, method: str = "adapter", **more: object) -> None:
+def timed(output: Path, seed: int, seconds: float, method: str = "adapter", made_from=None, **more: object) -> None:
     took = {"seconds": {"total": seconds, "train": seconds / 2, "test": 0.1}, "steps": 10}
-    took |= {"device": "Big GPU", "threads": 4}
+    took |= {"device": "Big GPU", "threads": 4} | (made_from or {})
     store(output, "toy_topic", method, seed, 0.5, made_from=took, **more)
 
 
@@ -68,6 +68,16 @@ def test_estimates_grow_with_steps_tokens_and_encoder() -> None:
     assert "has not been measured" in cost.basis
     slow = estimate([RUN], gpu=False)
     assert slow.seconds[RUN] > 20 * base and "measured" not in slow.basis
+
+
+def test_on_a_cpu_times_of_one_thread_count(tmp_path: Path) -> None:
+    alone, several, none = tmp_path / "1", tmp_path / "2", tmp_path / "3"
+    for output, seconds, threads in ((alone, 1000.0, 1), (several, 1000.0, 1), (several, 1.0, 2)):
+        made_from = {"threads": threads, "device": "cpu"}
+        timed(output, threads, seconds, method="lora", made_from=made_from, encoder="roberta-base")
+    run = replace(RUN, method="lora")
+    first, second, third = (estimate([run], gpu=False, output=output).seconds for output in (alone, several, none))
+    assert first == second != third
 
 
 def test_results_from_a_gpu_take_the_place_of_the_assumption(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -184,6 +184,18 @@ def test_one_failure_does_not_keep_the_others_of_its_job_from_being_made(tmp_pat
     assert [how for _, _, how in carry_out([ADAPTER], tmp_path)] == ["read"]
 
 
+def test_a_folder_of_another_encoder_does_not_keep_the_others_from_being_made(tmp_path: Path) -> None:
+    taken, there = (replace(ADAPTER, encoder=name) for name in ("my--tiny", "my/tiny"))
+    folder = there.folder(tmp_path)
+    folder.mkdir(parents=True)
+    write_result(folder, result_of(there, 0.5))
+    found = []
+    with pytest.raises(RunFailed, match="holds the result of the encoder 'my/tiny'"):
+        for step in carry_out([taken, ADAPTER], tmp_path):
+            found.append(step)
+    assert [(item, score is None) for item, score, _ in found] == [(taken, True), (ADAPTER, False)]
+
+
 def test_a_probe_is_made_once_with_all_pairs(tmp_path: Path) -> None:
     wanted = Probe("toy", "toy_topic", "toy_pair", "tiny", "smoke", (0.0, 1.0), (0, 1))
     assert [(score, how) for _, score, how in carry_out([wanted], tmp_path)] == [(None, "made")]

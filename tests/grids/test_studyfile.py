@@ -137,6 +137,7 @@ def test_probing_is_a_probe_per_target_but_the_partner(tmp_path: Path) -> None:
         (HEAD + "methods: [full]\nsettings: {max_steps: null}\n", "max_steps must be a whole number"),
         (HEAD + "methods: [full]\nsettings: {patience: true}\n", "patience must be a whole number"),
         (HEAD + "methods: [full]\nsettings: {learning_rate: .inf}\n", "learning_rate must be positive"),
+        (HEAD + "methods: [full]\nseeds: [!!int '']\n", "has a value that cannot be read"),
         (
             HEAD + "methods: [full]\nsettings: {1: 2, max_steps: 3}\n",
             "line 5: 'settings' should be a valid string",

@@ -11,10 +11,10 @@ import pytest
 import torch
 
 from scalearn_lib.errors import UserError, say_once
-from scalearn_lib.evidence import load_results
+from scalearn_lib.evidence import load_results, suite_results
 from scalearn_lib.grids.jobs import make_jobs, remaining, state
 from scalearn_lib.paths import reference_dir
-from scalearn_lib.runs import Run, execute, load_trained, making, weights_of
+from scalearn_lib.runs import Run, execute, load_trained, making, stored_results, weights_of
 from scalearn_lib.runs.reference import HISTORY, keep, reference_result, reference_results
 from scalearn_lib.runs.result import read_result, write_result
 from tests.grids.helpers import study
@@ -81,6 +81,14 @@ def test_ones_own_results_come_first(reference: Path, tmp_path: Path) -> None:
     assert execute(ADAPTER, tmp_path).score == 0.123
     shown = load_results(tmp_path, method="adapter", task="toy_topic")
     assert list(shown["score"]) == [0.123] and list(shown["folder"]) == [str(folder)]
+
+
+def test_ones_own_result_of_other_settings_does_not_hide_the_one_that_is_read(reference: Path, tmp_path: Path) -> None:
+    settings = replace(ADAPTER.settings(), max_steps=3)
+    store(tmp_path, "toy_topic", "adapter", 0, 0.123, made_from={"settings": settings})
+    (read,) = stored_results([ADAPTER], tmp_path)
+    shown = suite_results(tmp_path, "toy", method="adapter", task="toy_topic")
+    assert list(shown["score"]) == [read.score] != [0.123]
 
 
 def test_it_can_be_left_out(reference: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -221,3 +229,17 @@ def test_scores_that_are_there_stay_but_for_other_code(tmp_path: Path, monkeypat
         store(tmp_path / str(score), "toy_topic", "scalearn", 0, score, made_from=made_from)
         keep([run], tmp_path / str(score), place)
         assert [result.score for result, _ in reference_results()] == [kept]
+
+
+def test_what_lies_there_with_weights_stays_and_that_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    monkeypatch.setenv("SCALEARN_REFERENCE", str(tmp_path / "reference"))
+    run, place = Run("toy", "toy_topic", "scalearn", "tiny", budget="smoke", k=4), tmp_path / "reference"
+    place.mkdir()
+    for score, more in ((0.5, {"with_adapters": [run]}), (0.6, {})):
+        folder = store(tmp_path / str(score), "toy_topic", "scalearn", 0, score, k=4, made_from={"code": str(score)})
+        (folder / "weights").mkdir()
+        lines = keep([run], tmp_path / str(score), place, **more)
+    assert lines == [] and [result.score for result, _ in reference_results()] == [0.5]
+    assert "1 results lie in" in capsys.readouterr().err

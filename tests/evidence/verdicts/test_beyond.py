@@ -13,6 +13,7 @@ from scalearn_lib.evidence.verdicts.beyond import OWN_RATES
 from scalearn_lib.evidence.verdicts.decided import claims
 from scalearn_lib.probing.pruning_store import REPAIR_STEPS, pruned_file, write_pruned
 from scalearn_lib.runs import Run
+from scalearn_lib.tasks import Adapter
 from tests.stored import store
 
 TASK = "toy_topic"
@@ -78,6 +79,14 @@ def test_a_random_source_is_ignored_where_its_share_is_below_half_of_a_trained_o
     ratios = [share / 16 / ((1 - share) / trained) for share in (0.40, 0.42, 0.38)]
     assert row["effect"] == pytest.approx(sum(50 - 100 * ratio for ratio in ratios) / 3)
     assert row["verdict"] == "holds"
+
+
+def test_adapters_from_elsewhere_are_among_the_trained_sources(tmp_path: Path) -> None:
+    extra = Adapter("extra", "/somewhere", "a" * 12)
+    for seed in range(2):  # four of the suite, one more and four random ones, all with equal shares
+        more = {"k": 32, "overrides": {"random_sources": 4}, "adapters": (extra,)}
+        store(tmp_path, TASK, "scalearn", seed, 0.5, made_from=noted(0.9, 0.8, 4 / 9), **more)
+    assert verdict(tmp_path, "ignored-4-1")["effect"] == pytest.approx(-50)
 
 
 def test_entropy_is_compared_with_half_of_the_first(tmp_path: Path) -> None:

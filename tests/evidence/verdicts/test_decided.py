@@ -118,7 +118,18 @@ def test_scores_that_never_vary_decide_nothing(tmp_path: Path) -> None:
         store(tmp_path, "toy_topic", method, seed, 0.9 if method == "scalearn" else 0.5)
     row = verdicts(tmp_path).loc["full-1"]
     assert (row["verdict"], row["low"], row["high"]) == ("undecided", pytest.approx(40), pytest.approx(40))
-    assert row["note"] == "scores do not vary with the seed"
+    assert row["note"] == "scores do not vary with the seed" and row["needed"] == ""
+
+
+def test_tasks_without_a_seed_in_common_are_named(tmp_path: Path) -> None:
+    for seed in range(2):
+        store(tmp_path, "toy_topic", "adapter", seed, 0.5, k=32)
+        store(tmp_path, "toy_topic", "scalearn", seed + 2, 0.6, k=32)
+    row = verdicts(tmp_path).loc["few-32-1"]
+    assert row["verdict"] == "not run" and row["note"] == "needs two seeds of both methods on a task"
+    for seed, method in product(range(3), ("adapter", "scalearn")):
+        store(tmp_path, "toy_pair", method, seed, 0.5 + 0.01 * seed**2 * (method == "scalearn"), k=32)
+    assert verdicts(tmp_path).loc["few-32-1", "note"].endswith("left out, with one seed: toy_topic")
 
 
 def test_other_source_tasks_are_another_method(tmp_path: Path) -> None:

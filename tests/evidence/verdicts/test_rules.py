@@ -103,3 +103,6 @@ def test_seeds_that_would_decide() -> None:
     assert decide([above(effect(9.0, 1.0), 0.5, 3)])[0].needed is None  # decided
     family = decide([above(effect(1.5, 1.0), 0.5, 3)] * 20)
     assert family[0].needed > near
+    # What failed still counts among what might hold, and the other way round: Holm's correction is for each apart.
+    failed = decide([above(effect(1.5, 1.0), 0.5, 3)] + [above(effect(-9.0, 1.0), 0.5, 3)] * 19)
+    assert failed[0].verdict == UNDECIDED and failed[0].needed == family[0].needed
