@@ -24,6 +24,9 @@ CONTINUUM = (
 RANDOM_SOURCES, KEPT = (1, 4, 16, 56), (1, 2, 4)
 """Numbers of random sources that are added, and of sources that are kept."""
 
+ON_ALL = 16
+"""Random sources that are added with all examples."""
+
 AS_MANY = 9
 """Random sources, as many as `offline` has trained ones: 4/T with them starts each source where 2/T does without."""
 
@@ -116,7 +119,27 @@ def _random_sources() -> list[Claim]:
             (("scalearn", "the mean size of their ω"), ("adapter_fusion", "AdapterFusion's attention to one")), start=1
         )
     ]
-    return within + ignored
+    added = f"{ON_ALL} random sources added: "
+    scalearn = {"method": "scalearn", "other": "scalearn", "family": BEYOND, "number": ON_ALL}
+    full = [
+        Claim(
+            f"random-full-{ON_ALL}-1",
+            f"{added}{title_of('scalearn')} keeps within 1 point",
+            "within",
+            bound=1.0,
+            about="random sources",
+            **scalearn,
+        ),
+        Claim(
+            f"ignored-full-{ON_ALL}-1",
+            f"{added}the mean size of their ω ends below half of a trained one's",
+            "above",
+            about="ignored",
+            predicted=FAILS,
+            **scalearn,
+        ),
+    ]
+    return within + ignored + full
 
 
 def _height_with_random_sources() -> list[Claim]:
