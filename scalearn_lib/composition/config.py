@@ -33,7 +33,8 @@ class ScaLearnConfig(AdapterFusionConfig):
         blocks: one scalar per source and block of the hidden width, which is cut into so many equal parts; `None`: a
             vector, or with `uniform` a scalar. Not in the paper.
         shared: one ω for all layers (the ++ variants) instead of one per layer.
-        init_scale: coefficients start at `init_scale / T` for T sources (the paper: 2; its ablation: 1).
+        init_scale: coefficients start at `init_scale / T` for T sources (the paper: 2; its ablation: 1). With few
+            examples ω hardly moves, and 4 was better in the reference study (docs/methods.md, "What to choose").
         start: where each source's coefficients start instead, in the order of the setup (plus the noise).
         init_std: standard deviation of the normal noise around that start.
         dropout_prob: dropout on the coefficients themselves, drawn anew in each layer and step.
