@@ -151,6 +151,7 @@ def over_count(frame: pd.DataFrame, x: str, label: str, title: str, style: str |
     """
     order = sorted(frame[x].unique())
     placed = frame.assign(place=frame[x].map(order.index))  # evenly: the numbers grow by factors
+    panels = placed["task"].nunique()
     grid = sns.relplot(
         placed,
         x="place",
@@ -158,7 +159,7 @@ def over_count(frame: pd.DataFrame, x: str, label: str, title: str, style: str |
         hue="method",
         style=style or "method",
         col="task",
-        col_wrap=2 if placed["task"].nunique() == 4 else min(3, placed["task"].nunique()),  # four as a square
+        col_wrap={4: 2, 7: 4, 8: 4}.get(panels, min(3, panels)),  # few holes in the last row
         kind="line",
         markers=True,
         dashes=style is not None,
