@@ -76,12 +76,13 @@ def verdicts_page() -> str:
 def _rows(verdicts: pd.DataFrame) -> list[str]:
     """A row per claim with a column per suite, by number of examples; empty where a claim was not run on a suite."""
     cells: dict[str, dict[str, str]] = {}
-    for _, verdict in verdicts.sort_values("k", kind="stable").iterrows():
-        row = readable(verdict.to_frame().T).iloc[0]
-        found = f"{row['effect']} {row['on these tasks']}".strip()
-        told = f"**{row['verdict']}**" if row["verdict"] != UNDECIDED else UNDECIDED
-        cells.setdefault(verdict["claim"], {})[verdict["suite"]] = f"{told}, {found}, {row['rests on']}"
-    return [f"| {' | '.join([claim, *(found.get(suite, '') for suite in SUITES)])} |" for claim, found in cells.items()]
+    for suite, part in verdicts.groupby("suite", sort=False):
+        for claim, row in readable(part).iterrows():
+            found = f"{row['effect']} {row['on these tasks']}".strip()
+            told = f"**{row['verdict']}**" if row["verdict"] != UNDECIDED else UNDECIDED
+            cells.setdefault(claim, {})[suite] = f"{told}, {found}, {row['rests on']}"
+    order = dict.fromkeys(verdicts.sort_values("k", kind="stable")["claim"])
+    return [f"| {' | '.join([claim, *(cells[claim].get(suite, '') for suite in SUITES)])} |" for claim in order]
 
 
 def in_short(suite: str, verdicts: pd.DataFrame) -> list[str]:

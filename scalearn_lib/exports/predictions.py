@@ -21,7 +21,7 @@ from transformers import DataCollatorForMultipleChoice, DataCollatorWithPadding,
 from ..errors import UserError, unknown
 from ..tasks.encoders import load_tokenizer
 from ..tasks.encoding import EVALUATION_BATCH
-from ..tasks.rows import no_half_characters
+from ..tasks.rows import json_object
 from .load import About, load_exported, read_about
 
 CHUNK = 2048
@@ -185,14 +185,8 @@ def _chunks(file: Path) -> Iterator[pd.DataFrame]:
 
 
 def _object(line: bytes, number: int, file: Path) -> dict[str, object]:
-    try:
-        row = json.loads(line.decode("utf-8-sig" if number == 1 else "utf-8"))
-    except (json.JSONDecodeError, RecursionError) as error:
-        raise UserError(f"{file}, line {number} is no JSON ({str(error).rstrip('.')}); write one object.") from error
-    if not isinstance(row, dict):
-        raise UserError(f'{file}, line {number} is no object such as {{"text": …}}.')
-    no_half_characters(row, line, f"{file}, line {number}")
-    return row
+    text = line.decode("utf-8-sig" if number == 1 else "utf-8")
+    return json_object(text, f"{file}, line {number}", '{"text": …}')
 
 
 class _Counted:

@@ -112,13 +112,15 @@ def keep(
         file = _archive(reference, suite)
         _archived.cache_clear()
         before = _archived(reference, suite)
-        whole = {key for key in before | results if (reference / key / RESULT).exists()}
-        if left := [key for key in results if key in whole]:
+        in_folders = {key for key in before | results if (reference / key / RESULT).exists()}
+        if left := [key for key in results if key in in_folders]:
             say_once(f"{len(left)} results lie in {reference} with weights already, and stay, such as {left[0]}.")
         results = {
-            key: result for key, result in results.items() if key not in whole and not _alike(before.get(key), result)
+            key: result
+            for key, result in results.items()
+            if key not in in_folders and not _alike(before.get(key), result)
         }
-        every = {key: result for key, result in sorted((before | results).items()) if key not in whole}
+        every = {key: result for key, result in sorted((before | results).items()) if key not in in_folders}
         if every == before:
             continue
         file.parent.mkdir(parents=True, exist_ok=True)

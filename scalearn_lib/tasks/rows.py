@@ -142,31 +142,34 @@ def _json_lines(file: Path, text: str) -> pd.DataFrame:
     for number, line in enumerate(text.split("\n"), 1):  # pandas says no line, and makes numbers of some texts
         if not line.strip():
             continue
-        try:
-            row = json.loads(line)
-        except (ValueError, RecursionError) as error:
-            raise UserError(
-                f"{file}, line {number} is no JSON ({str(error).rstrip('.')}); write one object."
-            ) from error
-        if not isinstance(row, dict):
-            raise UserError(f'{file}, line {number} is no object such as {{"text": …, "label": …}}.')
-        no_half_characters(row, line.encode(), f"{file}, line {number}")
-        rows.append(row)
+        rows.append(json_object(line, f"{file}, line {number}", '{"text": …, "label": …}'))
     return pd.DataFrame(rows, dtype=object)
 
 
-def no_half_characters(row: object, line: bytes, where: str) -> None:
-    """Check that what a line of JSON says can be written as UTF-8.
+def json_object(line: str, where: str, example: str) -> dict[str, object]:
+    """Return the object that a line of JSON holds.
+
+    Args:
+        line: the text.
+        where: the file and the line, for errors.
+        example: what an object may look like.
 
     Raises:
-        UserError: it has half of a surrogate pair, as a text has whose last emoji was cut.
+        UserError: it is no JSON, no object, or has half of a surrogate pair, as a text has whose last emoji was cut.
     """
-    if b"\\u" in line:
+    try:
+        row = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{where} is no JSON ({str(error).rstrip('.')}); write one object.") from error
+    if not isinstance(row, dict):
+        raise UserError(f"{where} is no object such as {example}.")
+    if "\\u" in line:
         try:
             json.dumps(row, ensure_ascii=False).encode()
         except UnicodeEncodeError as error:
             half = f"\\u{ord(error.object[error.start]):04x}"
             raise UserError(f"{where} has half of a character ({half}); cut the text elsewhere.") from error
+    return row
 
 
 def _parquet(file: Path, data: bytes) -> pd.DataFrame:

@@ -70,12 +70,11 @@ COLUMNS = list(Verdict.__dataclass_fields__)
 
 @dataclass(frozen=True)
 class _Case:
-    """A claim's verdict but for what depends on the others, its test, if it has one, and whether no score varies."""
+    """A claim's verdict but for what depends on the others, and its test, if it has one."""
 
     verdict: Verdict
     test: Weighed | None = None
     notes: list[str] = field(default_factory=list)
-    flat: bool = False
 
 
 def claims(output: Path, suite: str, encoder: str, budget: str, source_tasks: str = "") -> pd.DataFrame:
@@ -99,8 +98,8 @@ def claims(output: Path, suite: str, encoder: str, budget: str, source_tasks: st
         for number, decision in zip(tested, decide([found[number].test for number in tested]), strict=True):
             unit = "targets" if rows[number].seeds == "" else "seeds"
             lacking = found[number].test.lacks or f"{decision.needed or f'more than {MOST_SEEDS}'} {unit}"
-            lacking = "" if found[number].flat else lacking
-            needed = lacking if decision.verdict == UNDECIDED else ""
+            varies = rows[number].low < rows[number].high  # else no number of them would
+            needed = lacking if decision.verdict == UNDECIDED and varies else ""
             note = "; ".join(text for text in (decision.why, *found[number].notes) if text)
             decided = {"verdict": decision.verdict, "p": decision.p, "needed": needed, "note": note}
             rows[number] = replace(rows[number], **decided)
@@ -166,7 +165,7 @@ def _of_runs(claim: Claim, samples: Samples, stopped: str = "") -> _Case:
         notes = [f"{title_of(stopped)} was stopped too early", *notes]
     if effect.error == 0:
         notes = ["scores do not vary with the seed", *notes]
-    return _Case(_verdict(claim, effect, **count), test, notes, flat=effect.error == 0)
+    return _Case(_verdict(claim, effect, **count), test, notes)
 
 
 def _of_longer(claim: Claim, results: pd.DataFrame) -> _Case:
@@ -204,7 +203,7 @@ def _of_gains(claim: Claim, pairs: pd.DataFrame) -> _Case:
     effect = over_units(by_target.to_numpy())
     test = above(effect, claim.bound, len(by_target))
     notes = mixed(made_by(pairs)) + (["targets do not differ"] if effect.error == 0 else [])
-    return _Case(_verdict(claim, effect, tasks=len(by_target)), test, notes, flat=effect.error == 0)
+    return _Case(_verdict(claim, effect, tasks=len(by_target)), test, notes)
 
 
 def _of_share(claim: Claim, pairs: pd.DataFrame) -> _Case:
