@@ -1,6 +1,6 @@
 """Sources that know nothing, second kind: adapters trained on shuffled labels, put beside the trained ones.
 
-    .venv/bin/python benchmarks/shuffled_labels.py --targets trec_fine trec --seeds 0 1 2 --json shuffled.json
+    .venv/bin/python benchmarks/shuffled_labels.py --targets trec_fine trec movie qtype --seeds 0 1 2 --json shuffled.json
 
 Tasks of the offline suite are written down as own tasks whose labels are shuffled, an adapter is trained on each in the
 budget of sources, and few-shot runs get them as adapters from elsewhere. What has been made is not made again.
@@ -81,7 +81,7 @@ def compared(targets: list[str], seeds: list[int], encoder: str, adapters: list[
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--targets", nargs="+", default=["trec_fine", "trec"])
+    parser.add_argument("--targets", nargs="+", default=["trec_fine", "trec", "movie", "qtype"])
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--encoder", default="minilm")
     parser.add_argument("--output", type=Path, default=output_dir())

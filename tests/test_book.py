@@ -7,6 +7,7 @@ import io
 from pathlib import Path
 
 import nbformat
+import pandas as pd
 import pytest
 from PIL import Image
 
@@ -22,29 +23,40 @@ def staged(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def write(path: Path, *cells: nbformat.NotebookNode) -> Path:
+def write(path: Path, *cells: nbformat.NotebookNode, **metadata: str) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
-    nbformat.write(nbformat.v4.new_notebook(cells=list(cells)), path)
+    nbformat.write(nbformat.v4.new_notebook(cells=list(cells), metadata=metadata), path)
     return path
 
 
-def test_executed_notebooks_are_those_of_their_sources() -> None:
-    assert chapters.differences(chapters.chapters(), chapters.KEPT) == []
+def test_executed_notebooks_are_those_of_their_sources_and_of_the_stored_results() -> None:
+    assert chapters.differences(chapters.chapters(), chapters.KEPT, chapters.results_digest()) == []
 
 
 def test_what_has_to_be_executed_again_is_named(tmp_path: Path) -> None:
     cell = nbformat.v4.new_code_cell
-    sources = [write(tmp_path / f"0{n}.ipynb", cell(f"{n}")) for n in (1, 2, 3)]
+    sources = [write(tmp_path / f"0{n}.ipynb", cell(f"{n}")) for n in (1, 2, 3, 5)]
     kept = tmp_path / "kept"
-    assert chapters.differences(sources, kept) == []
+    assert chapters.differences(sources, kept, "now") == []
     done = cell("1", outputs=[nbformat.v4.new_output("stream", text="one")])
-    for name, written in {"01": done, "02": cell("2 "), "04": cell("4")}.items():
-        write(kept / f"{name}.ipynb", written)
-    assert chapters.differences(sources, kept) == [
+    for name, written in {"01": done, "02": cell("2 "), "04": cell("4"), "05": cell("5")}.items():
+        write(kept / f"{name}.ipynb", written, results="before" if name == "05" else "now")
+    assert chapters.differences(sources, kept, "now") == [
         "02.ipynb has changed since it was executed: make notebooks.",
         "03.ipynb has not been executed: make notebooks.",
+        "05.ipynb was executed with other results of the reference study: make notebooks.",
         "04.ipynb has no source.",
     ]
+
+
+def test_a_changed_result_changes_the_digest(tmp_path: Path) -> None:
+    digests = []
+    for name, text in {"a.xz": "1", "b/c.csv": "2", "notebooks/n.ipynb": "3", "b/c.csv ": "", "a.xz ": "4"}.items():
+        place = tmp_path / name.strip()
+        place.parent.mkdir(exist_ok=True)
+        place.write_text(text)
+        digests.append(chapters.results_digest(tmp_path))
+    assert digests[1] == digests[2] and len(set(digests)) == 4
 
 
 def test_what_varies_is_not_kept() -> None:
@@ -57,6 +69,7 @@ def test_what_varies_is_not_kept() -> None:
         output("display_data", {chapters.WIDGET: {"model_id": "1"}, "text/plain": "0%"}),
         output("display_data", {"image/png": base64.b64encode(figure.getvalue()).decode()}),
         output("execute_result", {"text/plain": "12 of 20 [a, b]"}, execution_count=7),
+        output("display_data", {"text/html": pd.DataFrame({"T_0": ["T_is_it"]}).style.to_html()}),
     ]
     cells = [
         nbformat.v4.new_code_cell("1", execution_count=7, outputs=outputs, metadata={"papermill": {"duration": 1.5}}),
@@ -68,7 +81,8 @@ def test_what_varies_is_not_kept() -> None:
     nbformat.validate(kept)
     assert "papermill" not in kept.metadata
     assert [dict(cell.metadata) for cell in kept.cells] == [{}, {"tags": ["parameters"]}]
-    text, picture, result = kept.cells[0].outputs
+    text, picture, result, table = kept.cells[0].outputs
+    assert '<table id="T_0_3">' in table.data["text/html"] and ">T_is_it<" in table.data["text/html"]
     assert text.text == "2/8 [1, 3] kept in outputs/figures\n"
     assert len(picture.data["image/png"]) < len(outputs[3].data["image/png"])
     assert (result.data["text/plain"], result.execution_count) == ("12 of 20 [a, b]", None)

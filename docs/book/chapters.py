@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import base64
+import hashlib
 import io
 import re
 from collections.abc import Mapping, Sequence
@@ -23,8 +24,10 @@ from scalearn_lib.notebook import execute_notebook
 from scalearn_lib.paths import output_dir
 
 ROOT = Path(__file__).resolve().parents[2]
-KEPT = ROOT / "outputs" / "reference" / "notebooks"
+STUDY = ROOT / "outputs" / "reference"
+KEPT = STUDY / "notebooks"
 WIDGET = "application/vnd.jupyter.widget-view+json"
+STYLED = re.compile(r"\bT_[0-9a-f]{5}(?=[_\" ])")  # what pandas' Styler calls a table, at random
 COLOURS = 256  # of a figure: lines and their shades; a third of the bytes
 # A progress bar of tqdm: "  3/8 [00:01<00:02, 2.1it/s]".
 _BAR = re.compile(r"^.*\d+/\d+ \[\d+:\d\d.*\].*$\n?|\r.*$", re.MULTILINE)
@@ -54,6 +57,9 @@ def stripped(notebook: nbformat.NotebookNode, folders: Mapping[str, str]) -> nbf
         if cell.cell_type == "code":
             cell.execution_count = None
             cell.outputs = [out for out in (shown(output, folders) for output in cell.outputs) if out]
+            for position, out in enumerate(cell.outputs):
+                if "text/html" in out.get("data", {}):
+                    out.data["text/html"] = STYLED.sub(f"T_{number}_{position}", out.data["text/html"])
             texts = [o.metadata["image/png"]["alt"] for o in cell.outputs if "image/png" in o.get("metadata", {})]
             if texts:  # where myst-nb looks for it: one text for all figures of a cell
                 cell.metadata["mystnb"] = {"image": {"alt": " · ".join(texts)}}
@@ -97,8 +103,19 @@ def smaller(png: str) -> str:
     return min(png, base64.b64encode(place.getvalue()).decode(), key=len)
 
 
-def differences(sources: Sequence[Path], kept: Path) -> list[str]:
-    """Return a sentence per notebook that has to be executed again; none where nothing has been kept yet."""
+def results_digest(study: Path = STUDY) -> str:
+    """Return a digest of the stored scores, probes and pruned runs, which is kept in each executed notebook."""
+    of = {path.relative_to(study).as_posix(): path for kind in ("*.xz", "*.csv") for path in study.rglob(kind)}
+    told = "".join(f"{name} {hashlib.sha256(of[name].read_bytes()).hexdigest()}\n" for name in sorted(of))
+    return hashlib.sha256(told.encode()).hexdigest()[:12]
+
+
+def differences(sources: Sequence[Path], kept: Path, results: str) -> list[str]:
+    """Return a sentence per notebook that has to be executed again; none where nothing has been kept yet.
+
+    Args:
+        results: what `results_digest` says now.
+    """
     if not kept.exists():
         return []
     found = []
@@ -108,19 +125,24 @@ def differences(sources: Sequence[Path], kept: Path) -> list[str]:
             found.append(f"{source.name} has not been executed: make notebooks.")
         elif _cells(source) != _cells(done):
             found.append(f"{source.name} has changed since it was executed: make notebooks.")
+        elif nbformat.read(done, as_version=4).metadata.get("results") != results:
+            found.append(f"{source.name} was executed with other results of the reference study: make notebooks.")
     known = {source.name for source in sources}
     return found + [f"{path.name} has no source." for path in sorted(kept.glob("*.ipynb")) if path.name not in known]
 
 
 def keep(source: Path, kept: Path, parameters: Mapping[str, object]) -> Path:
     """Execute a notebook and write what is kept of it; returns the file."""
-    executed = output_dir().resolve() / "notebooks" / "defaults" / source.name
+    results = results_digest()
+    executed = output_dir().resolve() / "notebooks" / "defaults" / results / source.name
     seconds = execute_notebook(source, executed, parameters)
     folders = {str(output_dir().resolve()): "outputs", str(ROOT): ".", str(Path.home()): "~"}
     place = kept / source.name
     kept.mkdir(parents=True, exist_ok=True)
     temporary = place.with_suffix(".tmp")
-    nbformat.write(stripped(nbformat.read(executed, as_version=4), folders), temporary)
+    notebook = stripped(nbformat.read(executed, as_version=4), folders)
+    notebook.metadata["results"] = results
+    nbformat.write(notebook, temporary)
     temporary.replace(place)
     print(f"{place}: {place.stat().st_size / 1024:.0f} KiB, {f'{seconds:.0f} s' if seconds else 'as executed before'}")
     return place

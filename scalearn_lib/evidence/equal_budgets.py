@@ -48,8 +48,8 @@ def equal_budget_runs(runs: Sequence[Run]) -> list[Run]:
 def at_chosen_rates(results: pd.DataFrame) -> pd.DataFrame:
     """Return the runs of `equal_budget_runs` at the rate that has the highest mean validation score over seeds.
 
-    The rate is chosen for each method, sources and task, of equal ones the lowest; it and the number of `rates` tried
-    are columns.
+    The rate is chosen for each method, sources and task, of equal ones the lowest, and is a column. Where not all of
+    `RATES` have been tried, there is none to choose, and no row.
 
     Args:
         results: as `suite_results` returns them, with one `k`; other runs among them do not count.
@@ -60,17 +60,17 @@ def at_chosen_rates(results: pd.DataFrame) -> pd.DataFrame:
     searched = [of in equal for of in settings]
     tried = results.assign(rate=[of.get("learning_rate") for of in settings]).loc[np.array(searched, dtype=bool)]
     means = tried.groupby([*where, "rate"], as_index=False)["validation"].mean()
+    means = means[means.groupby(where)["rate"].transform("size") == len(RATES)]
     best = means.sort_values("validation", ascending=False, kind="stable").drop_duplicates(where)[[*where, "rate"]]
-    rates = means.groupby(where, as_index=False).agg(rates=("rate", "size"))
-    return tried.merge(best.merge(rates, on=where), on=[*where, "rate"])
+    return tried.merge(best, on=[*where, "rate"])
 
 
 def equal_budget_scores(output: Path, suite: str, encoder: str, budget: str) -> pd.DataFrame:
     """Return scores on all examples under equal budgets beside those with the budget's own settings, times 100.
 
     Columns: `method` (title), `source_tasks`, `adapters`, `task`, `own settings` and `equal` (means over all seeds on
-    test), `rate` (chosen by the mean validation score over seeds), `rates` (how many were tried), `seeds` at it. A row
-    needs both scores.
+    test), `rate` (chosen by the mean validation score over seeds), `seeds` at it. A row needs both scores, and all
+    `RATES`.
     """
     results = suite_results(output, suite, encoder=encoder, budget=budget, k=None, sampling="resampled")
     plain = results[results["overrides"] == "{}"]
@@ -80,7 +80,7 @@ def equal_budget_scores(output: Path, suite: str, encoder: str, budget: str) -> 
         same = (plain[SETUP] == setup).all(axis="columns") & (plain["task"] == task)
         if same.any():
             own, equal = 100 * plain.loc[same, "score"].mean(), 100 * part["score"].mean()
-            told = [part["rate"].iloc[0], part["rates"].iloc[0], part["seed"].nunique()]
+            told = [part["rate"].iloc[0], part["seed"].nunique()]
             rows.append([get_method(setup[0]).title, *setup[1:], task, own, equal, *told])
-    columns = ["method", *SETUP[1:], "task", "own settings", "equal", "rate", "rates", "seeds"]
+    columns = ["method", *SETUP[1:], "task", "own settings", "equal", "rate", "seeds"]
     return pd.DataFrame(rows, columns=columns)

@@ -12,7 +12,7 @@ import pandas as pd
 
 from ...probing.pruning_store import load_pruned
 from ...probing.store import load_pairs
-from ..equal_budgets import EQUAL_PATIENCE, FEW_STEPS, RATES, at_chosen_rates
+from ..equal_budgets import EQUAL_PATIENCE, FEW_STEPS, at_chosen_rates
 from ..tables import suite_results, versions, with_source_tasks
 from .beyond import SAMPLES, beyond_samples
 from .claim import FAILS, HALVES, HOLDS, NOT_RUN, PERCENT, UNDECIDED, Claim, title_of
@@ -117,7 +117,6 @@ def _case(claim: Claim, results: pd.DataFrame, pairs: pd.DataFrame, pruned: pd.D
         return _of_longer(claim, results)
     if claim.about == "equal budgets":
         results = at_chosen_rates(results[results["k"].isna()])
-        results = results[results["rates"] == len(RATES)]
     else:
         results = results[results["overrides"] == "{}"]
         results = results[results["k"].isna() if claim.k is None else results["k"] == claim.k]
