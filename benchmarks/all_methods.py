@@ -10,7 +10,6 @@ the machine was like when the run was made.
 from __future__ import annotations
 
 import argparse
-import json
 import subprocess
 import sys
 from pathlib import Path
@@ -21,7 +20,7 @@ from scalearn_lib.evidence.tables import suite_results
 from scalearn_lib.methods import METHODS
 from scalearn_lib.paths import output_dir
 from scalearn_lib.runs import Run
-from scalearn_lib.runs.result import RESULT
+from scalearn_lib.runs.result import RESULT, read_result
 from scalearn_lib.tasks import get_suite
 from scalearn_lib.tasks.metrics import baseline
 
@@ -49,7 +48,7 @@ def main() -> None:
     rows = []
     for name in arguments.methods:
         runs = results[(results["method"] == name) & (results["seed"] == 0)].set_index("task")
-        stored = [json.loads((Path(folder) / "result.json").read_text()) for folder in dict.fromkeys(runs["folder"])]
+        stored = [read_result(Path(folder)) for folder in dict.fromkeys(runs["folder"])]
         scores = runs["score"].reindex(list(baselines))
         beaten = [task for task in baselines if scores[task] > baselines[task]]
         row = {"method": METHODS[name].title, **(100 * scores).round(1), "average": round(100 * scores.mean(), 1)}
@@ -58,8 +57,8 @@ def main() -> None:
         row |= {"seconds": round(sum(r.seconds["total"] for r in stored))}
         rows.append(row | {"peak MiB": max(r.peak_memory_mib for r in stored)})
     table = pd.DataFrame(rows)
-    baseline = {"method": "majority or mean", **{task: round(100 * score, 1) for task, score in baselines.items()}}
-    table = pd.concat([table, pd.DataFrame([baseline])], ignore_index=True)
+    trivial = {"method": "majority or mean", **{task: round(100 * score, 1) for task, score in baselines.items()}}
+    table = pd.concat([table, pd.DataFrame([trivial])], ignore_index=True)
     table = table.astype({"parameters": "Int64", "seconds": "Int64"})
     with pd.option_context("display.width", None, "display.max_columns", None):
         print(table.to_string(index=False, na_rep=""))

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import argparse
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -113,21 +113,21 @@ def random_model() -> RobertaAdapterModel:
     return RobertaAdapterModel(RobertaConfig(**ROBERTA_BASE))
 
 
-def main(make: Callable[[], RobertaAdapterModel] = random_model) -> None:
+def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--json", type=Path, help="also write the table here")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         sources: dict[str | None, dict[str, Path]] = {None: {}}
         for name in ("adapter", "lora"):
-            model = make()
+            model = random_model()
             (Path(folder) / name).mkdir()
             sources[name] = {task.name: Path(folder) / name / task.name for task in get_suite("glue").tasks}
             for task in get_suite("glue").tasks:
                 METHODS[name].learner().prepare(model, [task], {})
                 model.save_adapter(str(sources[name][task.name]), task.name, use_safetensors=True)
         methods = METHODS | {"adapter_soup": replace(METHODS["adapter_soup"], made_by=f"{__name__}:EvenSoup")}
-        table = pd.DataFrame([count(method.learner(), sources, make()) for method in methods.values()])
+        table = pd.DataFrame([count(method.learner(), sources, random_model()) for method in methods.values()])
     with pd.option_context("display.width", None, "display.max_columns", None):
         print(table.to_string(index=False, formatters=dict.fromkeys(table.columns[2:], "{:,}".format)))
     if arguments.json:

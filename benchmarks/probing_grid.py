@@ -23,13 +23,12 @@ from scalearn_lib.composition.reading import transfer_layers
 from scalearn_lib.paths import output_dir
 from scalearn_lib.probing import heads, probe, probing_data
 from scalearn_lib.probing.features import scaled_features, with_fixed_coefficients
+from scalearn_lib.probing.pairs import GRID
 from scalearn_lib.runs import Run, execute_all
 from scalearn_lib.tasks import get_task
 from scalearn_lib.tasks.encoders import load_tokenizer
 from scalearn_lib.tasks.encoding import collator
 from scalearn_lib.tasks.metrics import score
-
-GRID = [0.0, 0.1, 0.3, 0.5, 0.7, 0.9, 1.0]
 
 
 def one_probe(task, data, encoder: str, sources: dict[str, Path], setting, seed: int, store: bool) -> tuple[float, int]:

@@ -1,6 +1,6 @@
 """Sources that know nothing, second kind: adapters trained on shuffled labels, put beside the trained ones.
 
-    .venv/bin/python benchmarks/shuffled_labels.py --targets trec_fine trec movie qtype --seeds 0 1 2 --json shuffled.json
+    .venv/bin/python benchmarks/shuffled_labels.py --json shuffled_labels.json
 
 Tasks of the offline suite are written down as own tasks whose labels are shuffled, an adapter is trained on each in the
 budget of sources, and few-shot runs get them as adapters from elsewhere. What has been made is not made again.

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from .commands import inputs, results, single, studies
 from .errors import UserError
+from .paths import output_dir
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -74,12 +75,8 @@ def _parser() -> argparse.ArgumentParser:
     run.set_defaults(command=single.run)
 
     export = add.add_parser("export", help="write what a run learned, for adapters alone to load")
-    for word in ("suite", "method", "task"):
-        export.add_argument(word)
     export.add_argument("--to", dest="folder", type=Path, required=True, metavar="DIR", help="a new folder")
-    export.add_argument("--seed", type=int, default=0, help="(default: 0)")
-    _run_options(export)
-    _common(export)
+    _one_run(export)
     export.set_defaults(command=single.export)
 
     predict = add.add_parser("predict", help="label rows with what `scalearn export` wrote")
@@ -92,12 +89,8 @@ def _parser() -> argparse.ArgumentParser:
     predict.set_defaults(command=single.predict)
 
     show = add.add_parser("show", help="the scaling coefficients of a run, as a picture and a CSV file")
-    for word in ("suite", "method", "task"):
-        show.add_argument(word)
     show.add_argument("--to", dest="folder", type=Path, default=Path(), metavar="DIR", help="(default: here)")
-    show.add_argument("--seed", type=int, default=0, help="(default: 0)")
-    _run_options(show)
-    _common(show)
+    _one_run(show)
     show.set_defaults(command=single.show)
 
     table = add.add_parser("table", help="mean ± std over seeds, from the results that there are")
@@ -116,7 +109,7 @@ def _parser() -> argparse.ArgumentParser:
     for parser_ in (claims, findings):
         parser_.add_argument("--encoder", default="minilm", help="encoder of the results (default: minilm)")
         parser_.add_argument("--budget", default="converged", help="budget of the results (default: converged)")
-        parser_.add_argument("--output", type=Path, default=None, help="folder of results (default: outputs/)")
+        _output(parser_)
         _no_reference(parser_)
         _hub(parser_)
 
@@ -133,22 +126,22 @@ def _parser() -> argparse.ArgumentParser:
     for parser_ in (grid, status):
         parser_.add_argument("study", type=Path, help="a file such as studies/offline.yaml")
         _no_reference(parser_)
-        parser_.add_argument("--output", type=Path, default=None, help="folder of results (default: outputs/)")
+        _output(parser_)
         _hub(parser_)
     keep = add.add_parser("keep", help="add a study's complete results to the reference study, compactly")
     keep.add_argument("study", type=Path, help="a file such as studies/reference.yaml")
-    keep.add_argument("--output", type=Path, default=None, help="folder of results (default: outputs/)")
+    _output(keep)
     keep.add_argument("--to", type=Path, default=None, metavar="DIR", help="(default: outputs/reference)")
     _hub(keep)
     keep.set_defaults(command=studies.keep)
     costs = add.add_parser("costs", help="measured seconds per run, from the results that there are")
-    costs.add_argument("--output", type=Path, default=None, help="folder of results (default: outputs/)")
+    _output(costs)
     costs.add_argument("--markdown", action="store_true", help="print the table as Markdown")
     costs.add_argument("--csv", type=Path, metavar="FILE", help="also write them to a file, one line per kind of run")
     costs.set_defaults(command=results.costs)
 
     demo = add.add_parser("demo", help="execute the notebooks and print the table")
-    demo.add_argument("--output", type=Path, default=None, help="folder of results (default: outputs/)")
+    _output(demo)
     demo.set_defaults(command=studies.demo)
     return parser
 
@@ -161,6 +154,10 @@ def _count(text: str) -> int:
 
 def _hub(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--hub", type=Path, metavar="DIR", help="folder that mirrors the hub (default: SCALEARN_HUB)")
+
+
+def _output(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--output", type=Path, default=output_dir(), help="folder of results (default: outputs/)")
 
 
 def _no_reference(parser: argparse.ArgumentParser) -> None:
@@ -176,6 +173,14 @@ def _report_to(parser: argparse.ArgumentParser) -> None:
         metavar="TRACKER",
         help="follow runs in tensorboard, wandb, mlflow, trackio, ...; logs go to outputs/tracking (SCALEARN_TRACKING)",
     )
+
+
+def _one_run(parser: argparse.ArgumentParser) -> None:
+    for word in ("suite", "method", "task"):
+        parser.add_argument(word)
+    parser.add_argument("--seed", type=int, default=0, help="(default: 0)")
+    _run_options(parser)
+    _common(parser)
 
 
 def _run_options(parser: argparse.ArgumentParser) -> None:
@@ -213,7 +218,7 @@ def _common(parser: argparse.ArgumentParser) -> None:
         help="few-shot: resampled by seed, or official: the first k (default: resampled)",
     )
     _hub(parser)
-    parser.add_argument("--output", type=Path, default=None, help="folder of results (default: outputs/)")
+    _output(parser)
     _no_reference(parser)
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from .errors import UserError
@@ -42,6 +44,15 @@ def reference_dir() -> Path | None:
 def tracking_dir() -> Path:
     """The folder that trackers write to: `SCALEARN_TRACKING`, else `tracking/` among the outputs."""
     return Path(os.environ.get("SCALEARN_TRACKING") or output_dir() / "tracking")
+
+
+@contextmanager
+def written_whole(file: Path) -> Iterator[Path]:
+    """A temporary name beside `file`, which takes its place when all is written; folders are made as needed."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    temporary = file.with_suffix(".tmp")
+    yield temporary
+    temporary.replace(file)
 
 
 def hub_dir() -> Path | None:

@@ -85,14 +85,10 @@ def test_pins_take_the_oldest_python_that_is_supported() -> None:
     assert "torch" in asked and refused == {}
 
 
-def test_environment_yml_repeats_the_direct_pins() -> None:
+def test_environment_yml_installs_every_extra_by_the_pins() -> None:
     dependencies = yaml.safe_load((ROOT / "environment.yml").read_text())["dependencies"]
     (pip,) = [entry["pip"] for entry in dependencies if isinstance(entry, dict)]
-    options = [line for line in pip if line.startswith("-")]
-    pins = parse_pins([line for line in pip if not line.startswith("-")])
-    direct = {canonicalize_name(requirement.name) for requirement in direct_requirements()}
-    assert options == ["-c constraints.txt", '-e ".[dev,lab,course]"']
-    assert pins == {name: pin for name, pin in constraints().items() if name in direct}
+    assert pip == ["-c constraints.txt", f'-e ".[{",".join(PROJECT["optional-dependencies"])}]"']
 
 
 def test_environment_yml_has_the_oldest_python_that_is_supported() -> None:

@@ -21,12 +21,11 @@ import yaml
 from PIL import Image  # matplotlib draws with it
 
 from scalearn_lib.notebook import execute_notebook
-from scalearn_lib.paths import output_dir
+from scalearn_lib.paths import output_dir, written_whole
 
 ROOT = Path(__file__).resolve().parents[2]
 STUDY = ROOT / "outputs" / "reference"
 KEPT = STUDY / "notebooks"
-WIDGET = "application/vnd.jupyter.widget-view+json"
 STYLED = re.compile(r"\bT_[0-9a-f]{5}(?=[_\" ])")  # what pandas' Styler calls a table, at random
 COLOURS = 256  # of a figure: lines and their shades; a third of the bytes
 # A progress bar of tqdm: "  3/8 [00:01<00:02, 2.1it/s]".
@@ -74,8 +73,6 @@ def shown(output: nbformat.NotebookNode, folders: Mapping[str, str]) -> nbformat
         output.text = without_folders(_BAR.sub("", output.text), folders)
         return output if output.text.strip() else None
     data = output.get("data", {})
-    if WIDGET in data:
-        return None
     for kind, value in data.items():
         if kind == "image/png":
             data[kind] = smaller(value)
@@ -138,12 +135,10 @@ def keep(source: Path, kept: Path, parameters: Mapping[str, object]) -> Path:
     seconds = execute_notebook(source, executed, parameters)
     folders = {str(output_dir().resolve()): "outputs", str(ROOT): ".", str(Path.home()): "~"}
     place = kept / source.name
-    kept.mkdir(parents=True, exist_ok=True)
-    temporary = place.with_suffix(".tmp")
     notebook = stripped(nbformat.read(executed, as_version=4), folders)
     notebook.metadata["results"] = results
-    nbformat.write(notebook, temporary)
-    temporary.replace(place)
+    with written_whole(place) as temporary:
+        nbformat.write(notebook, temporary)
     print(f"{place}: {place.stat().st_size / 1024:.0f} KiB, {f'{seconds:.0f} s' if seconds else 'as executed before'}")
     return place
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 
 from ..errors import UserError
-from ..paths import output_dir
 from .printing import show_frame, show_markdown
 
 
@@ -13,7 +12,7 @@ def table(arguments: argparse.Namespace) -> None:
     from ..evidence import commands, comparison, table
     from ..tasks import get_suite
 
-    suite, output = get_suite(arguments.suite).name, arguments.output or output_dir()
+    suite, output = get_suite(arguments.suite).name, arguments.output
     where = (suite, arguments.encoder, arguments.budget, arguments.k, arguments.sampling)
     if arguments.markdown:
         show_markdown(table(output, *where).reset_index())
@@ -38,7 +37,7 @@ def claims(arguments: argparse.Namespace) -> None:
     from ..evidence import claims, lines, source_tasks_compared, suite_results
     from ..tasks import get_suite
 
-    where = (arguments.output or output_dir(), get_suite(arguments.suite).name)
+    where = (arguments.output, get_suite(arguments.suite).name)
     results = suite_results(*where, encoder=arguments.encoder, budget=arguments.budget)
     sources = source_tasks_compared(results)
     print("\n".join(lines(claims(*where, arguments.encoder, arguments.budget, sources))))
@@ -50,13 +49,13 @@ def claims(arguments: argparse.Namespace) -> None:
 def findings(arguments: argparse.Namespace) -> None:
     from ..evidence import findings_page
 
-    print(findings_page(arguments.output or output_dir(), arguments.encoder, arguments.budget), end="")
+    print(findings_page(arguments.output, arguments.encoder, arguments.budget), end="")
 
 
 def costs(arguments: argparse.Namespace) -> None:
     from ..grids import cost_table, measured
 
-    costs = measured(arguments.output or output_dir())
+    costs = measured(arguments.output)
     if arguments.csv is not None:
         try:
             costs.to_csv(arguments.csv, index=False)

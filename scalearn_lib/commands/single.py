@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import UserError
-from ..paths import output_dir
 
 if TYPE_CHECKING:
     from ..runs import Run
@@ -71,21 +70,20 @@ def run(arguments: argparse.Namespace) -> None:
 
     trackers()  # before anything is trained
 
-    output = arguments.output or output_dir()
     for run in runs:
-        result = execute(run, output)
+        result = execute(run, arguments.output)
         print(f"{run}")
         print(f"  test {result.metric} {result.score:.4f}, validation {result.validation[result.metric]:.4f}")
         print(f"  best at epoch {result.selected_epoch:.2f} (step {result.selected_step} of {result.steps})")
         print(f"  {result.transfer_parameters:,} transfer parameters, {result.seconds['total']:.0f} s")
-        print(f"  {run.folder(output) / 'result.json'}", flush=True)
+        print(f"  {run.folder(arguments.output) / 'result.json'}", flush=True)
 
 
 def export(arguments: argparse.Namespace) -> None:
     (run,) = _runs(arguments, [arguments.task], [arguments.seed])
     from ..exports import export
 
-    difference = export(run, arguments.folder, arguments.output or output_dir())
+    difference = export(run, arguments.folder, arguments.output)
     print(f"{run}\n  written to {arguments.folder}; loaded again, its logits differ by {difference:.1e} at most")
     print(f"  {arguments.folder / 'README.md'} says how to load it with adapters alone")
 
@@ -107,5 +105,5 @@ def show(arguments: argparse.Namespace) -> None:
     (run,) = _runs(arguments, [arguments.task], [arguments.seed])
     from ..evidence import save_omega
 
-    for file in save_omega(run, arguments.output or output_dir(), arguments.folder):
+    for file in save_omega(run, arguments.output, arguments.folder):
         print(file)

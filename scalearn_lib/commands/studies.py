@@ -25,16 +25,15 @@ def grid(arguments: argparse.Namespace) -> int:
         from ..training.tracking import trackers
 
         trackers()  # before any job starts
-    study = read_study(arguments.study)
-    output = arguments.output or output_dir()
-    done = run_grid(study, output, arguments.jobs, arguments.executor, arguments.profile, arguments.dry_run)
+    where = (read_study(arguments.study), arguments.output)
+    done = run_grid(*where, arguments.jobs, arguments.executor, arguments.profile, arguments.dry_run)
     return 0 if done else 1
 
 
 def status(arguments: argparse.Namespace) -> None:
     from ..grids import read_study, status
 
-    study, output = read_study(arguments.study), arguments.output or output_dir()
+    study, output = read_study(arguments.study), arguments.output
     while True:
         complete, lines = status(study, output)
         if arguments.follow and sys.stdout.isatty():
@@ -61,8 +60,7 @@ def keep(arguments: argparse.Namespace) -> None:
     looked_at = {run for notebook in _notebooks() for run in notebook_looks_at(notebook)}
     made = [run for run in shown if run not in items and reference_result(run) is None]
     sources = {source for run in [*made, *looked_at] for source in run.sources().values()}
-    output = arguments.output or output_dir()
-    reference = arguments.to or output_dir() / "reference"
+    output, reference = arguments.output, arguments.to or output_dir() / "reference"
     runs = [item for item in items if isinstance(item, Run)]
     lines = keep(runs, output, reference, sources, looked_at) + keep_pruned(runs, output, reference)
     for probe in (item for item in items if isinstance(item, Probe)):
@@ -84,7 +82,7 @@ def demo(arguments: argparse.Namespace) -> None:
     from ..runs import execute_all
 
     started = time.perf_counter()
-    output = (arguments.output or output_dir()).resolve()
+    output = arguments.output.resolve()
     notebooks = _notebooks()
     # One process for all runs: it shares the encoded texts, and its progress bars are seen; the notebooks then read.
     execute_all([run for notebook in notebooks for run in notebook_runs(notebook)], output)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import os
 import re
 import time
 import warnings
@@ -18,6 +17,7 @@ from nbgrader.preprocessors import CheckCellMetadata, LimitOutput, NbGraderPrepr
 from sqlalchemy.exc import SAWarning
 
 from ..errors import UserError
+from ..paths import written_whole
 from ..tasks.encoders import encoder_dir
 from . import sandbox
 from .contained import Limits, execute
@@ -229,13 +229,10 @@ def write_marks(every: Sequence[Marks], file: Path) -> None:
         notes = " ".join([marks.error, *marks.notes]).strip()
         totals = (f"{value:g}" for value in (*marks.total(by_hand=False), *marks.total(by_hand=True)))
         rows.append([marks.student, marks.assignment, *totals, marks.waiting(), f"{marks.seconds:.1f}", notes])
-    temporary = file.with_suffix(".tmp")
-    with open(temporary, "w", newline="") as stream:
+    with written_whole(file) as temporary, open(temporary, "w", newline="") as stream:
         csv.writer(stream).writerows(rows)
-    os.replace(temporary, file)
 
 
 def _write(file: Path, text: str) -> None:
-    temporary = file.with_suffix(".tmp")
-    temporary.write_text(text)
-    os.replace(temporary, file)
+    with written_whole(file) as temporary:
+        temporary.write_text(text)

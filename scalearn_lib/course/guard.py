@@ -30,12 +30,12 @@ _ON_FILES = 1 << 0 | 1 << 1 | 1 << 2 | 1 << 14
 _FS_RIGHTS = {1: 13, 2: 14, 3: 15, 4: 15, 5: 16}  # by version: how many of the rights on files there are
 
 
-def limit(memory: int = MEMORY, file: int = FILE, processor: int = PROCESSOR) -> None:
+def limit() -> None:
     """Bound memory, the size of each file written, and processor time of this process and those it starts."""
     for which, value in (
-        (resource.RLIMIT_DATA, memory),
-        (resource.RLIMIT_FSIZE, file),
-        (resource.RLIMIT_CPU, processor),
+        (resource.RLIMIT_DATA, MEMORY),
+        (resource.RLIMIT_FSIZE, FILE),
+        (resource.RLIMIT_CPU, PROCESSOR),
         (resource.RLIMIT_CORE, 0),
     ):
         bound(which, value)

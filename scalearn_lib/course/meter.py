@@ -7,20 +7,22 @@ import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+PROC = Path("/proc")
+"""Where Linux shows the processes."""
 
-def exceeded(processes: int, memory: int, folders: Sequence[Path], proc: Path = Path("/proc")) -> Iterator[str]:
+
+def exceeded(processes: int, memory: int, folders: Sequence[Path]) -> Iterator[str]:
     """Yield what goes beyond its bound: "processes", "all memory", or "folder" where one of `folders` is full.
 
     Args:
         processes: how many there may be.
         memory: bytes that they may hold together, shared memory included.
         folders: file systems with a bound of their own.
-        proc: where Linux shows the processes.
     """
-    running = [path for path in proc.iterdir() if path.name.isdigit()]
+    running = [path for path in PROC.iterdir() if path.name.isdigit()]
     if len(running) > processes:
         yield "processes"
-    if sum(map(_resident, running)) + _files_in_memory(running) + _system_v(proc) > memory:
+    if sum(map(_resident, running)) + _files_in_memory(running) + _system_v() > memory:
         yield "all memory"
     for folder in folders:
         state = os.statvfs(folder)
@@ -48,8 +50,8 @@ def _files_in_memory(processes: Sequence[Path]) -> int:
     return sum(sizes.values())
 
 
-def _system_v(proc: Path) -> int:
+def _system_v() -> int:
     """Bytes of System V's shared memory, which needs no process to hold it."""
-    lines = (proc / "sysvipc" / "shm").read_text().splitlines()
+    lines = (PROC / "sysvipc" / "shm").read_text().splitlines()
     column = lines[0].split().index("rss")
     return sum(int(line.split()[column]) for line in lines[1:])

@@ -6,7 +6,6 @@ Each lies beside the assignment that reads it. Assignments 2 and 3 need the offl
 from __future__ import annotations
 
 import itertools
-import os
 from pathlib import Path
 
 import pandas as pd
@@ -16,12 +15,12 @@ from ..composition import scaling_coefficients
 from ..evidence import suite_results
 from ..evidence.tables import with_source_tasks
 from ..methods import get_method
-from ..paths import output_dir
+from ..paths import output_dir, written_whole
+from ..probing.pairs import GRID
 from ..probing.probes import probe, probing_data
 from ..runs import Run, execute, execute_all, load_trained, weights_of
 from ..tasks import get_suite, get_task
 
-GRID = (0.0, 0.1, 0.3, 0.5, 0.7, 0.9, 1.0)
 PAIR = ("trec", "movie")
 SHOTS = 32
 TARGET = "amazon"
@@ -134,8 +133,6 @@ def store(source: Path) -> None:
 
 
 def _write(frame: pd.DataFrame, file: Path) -> None:
-    file.parent.mkdir(parents=True, exist_ok=True)
-    temporary = file.with_suffix(".tmp")
-    frame.to_csv(temporary, index=False)
-    os.replace(temporary, file)
+    with written_whole(file) as temporary:
+        frame.to_csv(temporary, index=False)
     print(f"{file.name}: {len(frame)} rows, {file.stat().st_size / 1000:.0f} kB")

@@ -28,8 +28,8 @@ def with_curves(results: pd.DataFrame) -> pd.DataFrame:
     return rows[rows.groupby("task")["method"].transform("nunique") > 1]
 
 
-def gains_over(results: pd.DataFrame, methods: Sequence[str], other: str = "adapter") -> pd.DataFrame:
-    """Return the gain of each method over another by number of examples and task, in points.
+def gains_over(results: pd.DataFrame, methods: Sequence[str]) -> pd.DataFrame:
+    """Return the gain of each method over a single adapter by number of examples and task, in points.
 
     Only means over at least `FEWEST_TASKS` are told. Columns: `method` (title), `examples`, `task`, `gain`; and `mean`,
     `low`, `high`, the mean over the tasks with its 95 % interval over seeds, as the verdicts have them.
@@ -40,7 +40,7 @@ def gains_over(results: pd.DataFrame, methods: Sequence[str], other: str = "adap
     rows = []
     for k, part in results.groupby("k", dropna=False):  # all examples, without a k, come last
         for method in methods:
-            by_task = samples_of(part, method, other, paired=pd.notna(k)).by_task
+            by_task = samples_of(part, method, "adapter", paired=pd.notna(k)).by_task
             if len(by_task) >= FEWEST_TASKS:
                 effect = effect_of(list(by_task.values()), replicates=0)
                 told = {"method": get_method(method).title, "examples": shots(k)}

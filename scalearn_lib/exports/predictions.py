@@ -9,11 +9,12 @@ import tempfile
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import IO
+from typing import IO, BinaryIO
 
 import numpy as np
 import pandas as pd
 import torch
+from scipy.special import expit, softmax
 from torch import nn
 from tqdm.auto import tqdm
 from transformers import DataCollatorForMultipleChoice, DataCollatorWithPadding, PreTrainedTokenizerBase
@@ -80,11 +81,10 @@ class Predictor:
         if self.about.kind == "regression":
             return pd.DataFrame({"prediction": logits.reshape(-1)})
         if self.about.kind == "multi_label":
-            probabilities = 1 / (1 + np.exp(-logits))
+            probabilities = expit(logits)
             chosen = [";".join(name for name, p in zip(labels, row, strict=True) if p > 0.5) for row in probabilities]
         else:
-            shifted = np.exp(logits - logits.max(1, keepdims=True))
-            probabilities = shifted / shifted.sum(1, keepdims=True)
+            probabilities = softmax(logits, axis=1)
             chosen = [labels[number] for number in probabilities.argmax(1)]
         named = {f"probability_{name}": probabilities[:, i] for i, name in enumerate(labels)}
         return pd.DataFrame({"prediction": chosen} | named)
@@ -163,17 +163,9 @@ def _chunks(file: Path) -> Iterator[pd.DataFrame]:
     bar = tqdm(total=file.stat().st_size, desc=file.name, unit="B", unit_scale=True, disable=None)
     try:
         with bar, file.open("rb") as plain:
-            source = _Counted(plain, bar)
-            if file.suffix.lower() == ".jsonl":
-                rows = (_object(line, number, file) for number, line in enumerate(source, 1) if line.strip())
-                while part := list(itertools.islice(rows, CHUNK)):
-                    yield pd.DataFrame(part, dtype=object)
-                return
-            separator = "\t" if file.suffix.lower() == ".tsv" else ","
-            options = {"dtype": str, "keep_default_na": False, "encoding": "utf-8-sig", "index_col": False}
-            with warnings.catch_warnings():
-                warnings.simplefilter("error", pd.errors.ParserWarning)  # lines that are longer than the first
-                yield from pd.read_csv(source, sep=separator, chunksize=CHUNK, **options)
+            for part in _json_rows(plain, file) if file.suffix.lower() == ".jsonl" else _separated_rows(plain, file):
+                bar.update(plain.tell() - bar.n)
+                yield part
     except UnicodeDecodeError as error:
         raise UserError(f"{file} is not UTF-8; save it with the encoding UTF-8.") from error
     except OSError as error:
@@ -184,29 +176,23 @@ def _chunks(file: Path) -> Iterator[pd.DataFrame]:
         raise UserError(f"{file} cannot be read ({str(error).strip().splitlines()[0].rstrip('.')}).") from error
 
 
+def _json_rows(plain: BinaryIO, file: Path) -> Iterator[pd.DataFrame]:
+    rows = (_object(line, number, file) for number, line in enumerate(plain, 1) if line.strip())
+    while part := list(itertools.islice(rows, CHUNK)):
+        yield pd.DataFrame(part, dtype=object)
+
+
+def _separated_rows(plain: BinaryIO, file: Path) -> Iterator[pd.DataFrame]:
+    separator = "\t" if file.suffix.lower() == ".tsv" else ","
+    options = {"dtype": str, "keep_default_na": False, "encoding": "utf-8-sig", "index_col": False}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", pd.errors.ParserWarning)  # lines that are longer than the first
+        yield from pd.read_csv(plain, sep=separator, chunksize=CHUNK, **options)
+
+
 def _object(line: bytes, number: int, file: Path) -> dict[str, object]:
     text = line.decode("utf-8-sig" if number == 1 else "utf-8")
     return json_object(text, f"{file}, line {number}", '{"text": …}')
-
-
-class _Counted:
-    """A file that is read forwards, and moves a bar as it is."""
-
-    def __init__(self, file: IO[bytes], bar: tqdm) -> None:
-        self.file, self.bar = file, bar
-
-    def read(self, size: int = -1) -> bytes:
-        data = self.file.read(size)
-        self.bar.update(len(data))
-        return data
-
-    def __iter__(self) -> Iterator[bytes]:
-        for line in self.file:
-            self.bar.update(len(line))
-            yield line
-
-    def __getattr__(self, name: str) -> object:
-        return getattr(self.file, name)
 
 
 def _texts(rows: pd.DataFrame, columns: Sequence[str], file: Path, before: int) -> list[list[str]]:

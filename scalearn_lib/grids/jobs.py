@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from ..methods import get_method
+from ..paths import written_whole
 from ..probing.pairs import Probe
 from ..probing.store import read_pairs
 from ..runs.locks import acquire, run_lock
@@ -233,11 +234,9 @@ def write_plan(study: Study, jobs: Sequence[Job], output: Path, resources: dict[
             }
         )
     file = plan_file(study.name, output)
-    file.parent.mkdir(parents=True, exist_ok=True)
-    temporary = file.with_suffix(".tmp")
     where = {"output": str(output.resolve()), "cwd": os.getcwd()}  # names of folders mean the same in jobs as here
-    temporary.write_text(json.dumps(where | {"jobs": entries}, indent=1) + "\n")
-    os.replace(temporary, file)
+    with written_whole(file) as temporary:
+        temporary.write_text(json.dumps(where | {"jobs": entries}, indent=1) + "\n")
     return file
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import nbformat
 
 from ..errors import UserError, unknown
+from ..paths import written_whole
 from ..runs.run import Run
 from .parameters import PARAMETERS, check_parameters
 
@@ -94,9 +95,8 @@ def _drop_progress_bars(executed: Path) -> None:
     for cell in notebook.cells:
         if cell.cell_type == "code":
             cell.outputs = [o for o in cell.outputs if WIDGET not in o.get("data", {})]
-    temporary = executed.with_suffix(".tmp")
-    nbformat.write(notebook, temporary)
-    temporary.replace(executed)
+    with written_whole(executed) as temporary:
+        nbformat.write(notebook, temporary)
 
 
 def _is_executed(source: Path, executed: Path, parameters: Mapping[str, object]) -> bool:

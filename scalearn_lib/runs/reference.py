@@ -12,13 +12,12 @@ import lzma
 import os
 import shutil
 from collections.abc import Collection, Iterable, Iterator
-from fnmatch import fnmatch
 from pathlib import Path
 from typing import Literal
 
 from ..errors import say_once
 from ..methods import METHODS
-from ..paths import reference_dir
+from ..paths import reference_dir, written_whole
 from .result import RESULT, Result, check_files, checksums, new_folder, parse_result, read_result, write_result
 from .run import WEIGHTS, Run
 from .versions import equal_code
@@ -123,11 +122,9 @@ def keep(
         every = {key: result for key, result in sorted((before | results).items()) if key not in in_folders}
         if every == before:
             continue
-        file.parent.mkdir(parents=True, exist_ok=True)
-        temporary = file.with_suffix(".tmp")
         text = "".join(f"{result.model_dump_json()}\n" for result in every.values())
-        temporary.write_bytes(lzma.compress(text.encode(), preset=9))
-        temporary.replace(file)
+        with written_whole(file) as temporary:
+            temporary.write_bytes(lzma.compress(text.encode(), preset=9))
         lines.append(f"{len(every)} results, {len(results)} of them from {output}: {file}")
     _archived.cache_clear()
     _in_folder.cache_clear()
@@ -170,11 +167,7 @@ def _in_folder(folder: Path) -> Result | None:
         result = read_result(folder)
         if not isinstance(result, Result):
             return None
-        there = checksums(folder / WEIGHTS)
-        needed = [name for name in result.files if not any(fnmatch(name, pattern) for pattern in HEADS)]
-        for name in needed:
-            if there.get(name) != result.files[name]:
-                raise ValueError(f"{folder / WEIGHTS / name} is missing or damaged")
+        check_files(folder, result, without=HEADS)
     except ValueError as damage:
         say_once(f"Left out of the reference study: {damage}; `git checkout` brings it back.")
         return None

@@ -8,9 +8,10 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -230,15 +231,18 @@ def read_result(folder: Path) -> Result | Failure | None:
     return result
 
 
-def check_files(folder: Path, result: Result) -> None:
+def check_files(folder: Path, result: Result, without: Collection[str] = ()) -> None:
     """Compare the weights in `folder` with the checksums in its result.
+
+    Args:
+        without: patterns of names that do not have to be there.
 
     Raises:
         ValueError: a file is missing or differs.
     """
     there = checksums(folder / WEIGHTS)
     for name, digest in result.files.items():
-        if there.get(name) != digest:
+        if there.get(name) != digest and not any(fnmatch(name, pattern) for pattern in without):
             raise ValueError(f"{folder / WEIGHTS / name} is missing or damaged")
 
 

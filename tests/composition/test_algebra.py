@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import scalearn_lib
-from scalearn_lib import ScaLearn, ScaLearnConfig, forward_path
+from scalearn_lib import ScaLearn, ScaLearnConfig
 
-from .helpers import activate, batch, logits, omegas, roberta
+from .helpers import forward_and_gradients, logits, roberta
 
 BLOCKS = [ScaLearnConfig(blocks=2), ScaLearnConfig(blocks=4, shared=True, constraint="softmax", dropout_prob=0.0)]
 VARIANTS = st.sampled_from([*sorted(scalearn_lib.VARIANTS), *BLOCKS])
@@ -24,23 +24,18 @@ SOURCES = st.lists(SOURCE, min_size=1, max_size=6)
 TOLERANCE = {torch.float64: 1e-10, torch.float32: 1e-5, torch.bfloat16: 0.1}
 
 
-def forward_and_gradients(sources, variant, dtype, fused, activation="relu"):
+def run(sources, variant, dtype, fused, activation="relu"):
     configs = [source.replace("]", f",non_linearity='{activation}']") for source in sources]
-    model = roberta("abcdef"[: len(sources)], configs).to(dtype)
-    setup = ScaLearn(*"abcdef"[: len(sources)])
-    activate(model, setup, ScaLearnConfig.load(variant, fused=fused))
-    out = model(**batch())
-    out.loss.backward()
-    expected = "fused" if fused else "loop: switched on by the configuration"
-    assert set(forward_path(model, setup).values()) == {expected}
-    return model, setup, out.logits.detach(), [p.grad for p in omegas(model).values()]
+    names = "abcdef"[: len(sources)]
+    model, setup = roberta(names, configs).to(dtype), ScaLearn(*names)
+    return model, setup, *forward_and_gradients(model, setup, variant, fused)
 
 
 @settings(max_examples=25, deadline=None)
 @given(SOURCES, VARIANTS, st.sampled_from(list(TOLERANCE)), ACTIVATIONS)
 def test_fused_equals_loop(sources: list[str], variant: str, dtype: torch.dtype, activation: str) -> None:
-    _, _, fused, fused_gradients = forward_and_gradients(sources, variant, dtype, True, activation)
-    _, _, loop, loop_gradients = forward_and_gradients(sources, variant, dtype, False, activation)
+    _, _, fused, fused_gradients = run(sources, variant, dtype, True, activation)
+    _, _, loop, loop_gradients = run(sources, variant, dtype, False, activation)
     close = {"rtol": 0.0, "atol": TOLERANCE[dtype]}
     torch.testing.assert_close(fused, loop, **close)
     for one, other in zip(fused_gradients, loop_gradients, strict=True):
@@ -50,7 +45,7 @@ def test_fused_equals_loop(sources: list[str], variant: str, dtype: torch.dtype,
 @settings(max_examples=20, deadline=None)
 @given(SOURCES, VARIANTS, st.sampled_from([torch.float64, torch.float32]), ACTIVATIONS)
 def test_folded_equals_unfolded(sources: list[str], variant: str, dtype: torch.dtype, activation: str) -> None:
-    model, setup, unfolded, _ = forward_and_gradients(sources, variant, dtype, True, activation)
+    model, setup, unfolded, _ = run(sources, variant, dtype, True, activation)
     scalearn_lib.fold(model, setup, "folded")
     model.set_active_adapters("folded")
     model.active_head = "head"
@@ -60,7 +55,7 @@ def test_folded_equals_unfolded(sources: list[str], variant: str, dtype: torch.d
 @settings(max_examples=10, deadline=None)
 @given(SOURCES, VARIANTS, st.data())
 def test_folding_some_sources_leaves_the_others_out(sources: list[str], variant: str, data: st.DataObject) -> None:
-    model, setup, _, _ = forward_and_gradients(sources, variant, torch.float64, True)
+    model, setup, _, _ = run(sources, variant, torch.float64, True)
     chosen = data.draw(st.lists(st.sampled_from(setup.sources), min_size=1, unique=True))
     scalearn_lib.fold(model, setup, "pruned", sources=chosen)
     omega = scalearn_lib.scaling_coefficients(model, setup)
@@ -98,8 +93,9 @@ def test_the_sum_is_the_equation(fixed: list[float]) -> None:
 
 
 @pytest.mark.parametrize("extra", ["use_gating=True", "ln_after=True", "dropout=0.5", "ln_before=True", "scaling=2.0"])
-def test_one_source_with_omega_one_is_that_adapter(extra: str) -> None:
-    model = roberta("a", [f"seq_bn[reduction_factor=4,{extra}]"])
+@pytest.mark.parametrize("kind", ["seq_bn", "par_bn"])
+def test_one_source_with_omega_one_is_that_adapter(kind: str, extra: str) -> None:
+    model = roberta("a", [f"{kind}[reduction_factor=4,{extra}]"])
     model.set_active_adapters("a")
     model.active_head = "head"
     alone = logits(model)

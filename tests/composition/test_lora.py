@@ -18,7 +18,7 @@ from scalearn_lib import ScaLearn, ScaLearnConfig, fold, forward_path, scaling_c
 from scalearn_lib.composition import stacking
 from scalearn_lib.composition.lora import ScaLearnLoRALayer
 
-from .helpers import SHAPE, activate, batch, logits, omegas, randomise, roberta
+from .helpers import SHAPE, activate, batch, forward_and_gradients, logits, omegas, randomise, roberta
 
 NAMES = "abcde"
 TOLERANCE = {torch.float64: 1e-9, torch.float32: 2e-5, torch.bfloat16: 0.2}
@@ -70,13 +70,7 @@ def run(kind: str, configs: list[LoRAConfig], variant: str, dtype: torch.dtype, 
     model = MODELS[kind]()
     setup = with_loras(model, configs)
     model.to(dtype)
-    activate(model, setup, ScaLearnConfig.load(variant, fused=fused))
-    out = model(**batch())
-    out.loss.backward()
-    assert set(forward_path(model, setup).values()) == {"fused" if fused else "loop: switched on by the configuration"}
-    gradients = [p.grad for p in omegas(model).values()]
-    assert all(g is not None for g in gradients)
-    return model, setup, out.logits.detach(), gradients
+    return model, setup, *forward_and_gradients(model, setup, variant, fused)
 
 
 @settings(max_examples=25, deadline=None)

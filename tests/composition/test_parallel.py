@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import scalearn_lib
-from scalearn_lib import ScaLearn, ScaLearnConfig, fold, forward_path
+from scalearn_lib import ScaLearn, ScaLearnConfig, fold
 
-from .helpers import activate, batch, logits, omegas, roberta
+from .helpers import forward_and_gradients, logits, roberta
 
 SOURCE = st.builds(
     "{}[reduction_factor={}]".format, st.sampled_from(["par_bn", "scaled_par_bn"]), st.sampled_from([1, 2, 5, 32])
@@ -21,11 +20,7 @@ TOLERANCE = {torch.float64: 1e-9, torch.float32: 1e-4}
 def run(sources: list[str], variant: str, dtype: torch.dtype, fused: bool):
     names = "abcdef"[: len(sources)]
     model, setup = roberta(names, sources).to(dtype), ScaLearn(*names)
-    activate(model, setup, ScaLearnConfig.load(variant, fused=fused))
-    out = model(**batch())
-    out.loss.backward()
-    assert set(forward_path(model, setup).values()) == {"fused" if fused else "loop: switched on by the configuration"}
-    return model, setup, out.logits.detach(), [p.grad for p in omegas(model).values()]
+    return model, setup, *forward_and_gradients(model, setup, variant, fused)
 
 
 @settings(max_examples=20, deadline=None)
@@ -61,13 +56,3 @@ def test_the_sum_is_the_equation() -> None:
         outputs = [layer.adapters[n].adapter_up(layer.adapters[n].adapter_down(seen["input"])) for n in "ab"]
     total = sum(4.0 * w * o for w, o in zip(fixed, outputs, strict=True))
     torch.testing.assert_close(seen["before"], seen["dense"] + total + seen["input"], rtol=1e-5, atol=1e-4)
-
-
-@pytest.mark.parametrize("extra", ["use_gating=True", "ln_after=True", "dropout=0.5", "ln_before=True", "scaling=2.0"])
-def test_one_source_with_omega_one_is_that_adapter(extra: str) -> None:
-    model = roberta("a", [f"par_bn[reduction_factor=4,{extra}]"])
-    model.set_active_adapters("a")
-    model.active_head = "head"
-    alone = logits(model)
-    model.add_adapter_fusion(ScaLearn("a"), ScaLearnConfig(fixed=[1.0]), set_active=True)
-    torch.testing.assert_close(logits(model), alone, rtol=0.0, atol=1e-6)

@@ -11,12 +11,14 @@ from torch import nn
 
 from scalearn_lib.errors import UserError
 from scalearn_lib.methods import Learner, get_method, transfer_parameters
-from scalearn_lib.tasks import Task, get_suite
+from scalearn_lib.tasks import get_suite
 from scalearn_lib.tasks.encoders import load_model
 
+from .helpers import INPUTS, labels, logits
+
 TASKS = get_suite("toy").tasks
-INPUTS = {"input_ids": torch.arange(5, 25).view(2, 10), "attention_mask": torch.ones(2, 10, dtype=torch.long)}
-METHODS = [get_method("full_m").learner(), get_method("adapter_m").learner(), get_method("propetl_m").learner()]
+JOINT = ("full_m", "adapter_m", "propetl_m", "hyperformer", "hyperformer_pp")
+METHODS = [get_method(name).learner() for name in JOINT]
 each = pytest.mark.parametrize("method", METHODS, ids=lambda method: method.name)
 
 
@@ -27,23 +29,9 @@ def prepared(method: Learner, seed: int) -> nn.Module:
     return model.eval()
 
 
-def logits(method: Learner, model: nn.Module) -> dict[str, torch.Tensor]:
-    """Logits of every task."""
-    values = {}
-    with torch.no_grad():
-        for task in TASKS:
-            method.activate(model, task)
-            values[task.name] = model(**INPUTS).logits
-    return values
-
-
 def same(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> list[bool]:
     assert list(a) == list(b) == [task.name for task in TASKS]
     return [torch.equal(a[name], b[name]) for name in a]
-
-
-def labels(task: Task) -> torch.Tensor:
-    return torch.tensor([0.5, -1.0]) if task.kind == "regression" else torch.tensor([0, 1])
 
 
 @each
@@ -70,7 +58,7 @@ def test_numbers_of_parameters() -> None:
 def test_activate_chooses_the_head(method: Learner) -> None:
     model = prepared(method, 0)
     assert model.active_head == TASKS[0].name  # prepared means ready
-    for task, values in zip(TASKS, logits(method, model).values(), strict=True):
+    for task, values in zip(TASKS, logits(method, model, TASKS).values(), strict=True):
         assert values.shape == (2, task.num_labels)
 
 
@@ -81,11 +69,11 @@ def test_what_was_learned_comes_back_for_every_task(method: Learner, tmp_path: P
         for p in first.parameters():
             if p.requires_grad:
                 p.add_(0.1 * torch.randn_like(p))
-    expected = logits(method, first)
+    expected = logits(method, first, TASKS)
     method.save(first, TASKS, tmp_path / "saved")
-    assert not any(same(logits(method, second), expected))
+    assert not any(same(logits(method, second, TASKS), expected))
     method.load(second, TASKS, tmp_path / "saved")
-    assert all(same(logits(method, second), expected))
+    assert all(same(logits(method, second, TASKS), expected))
     stored = load_file(tmp_path / "saved" / "model.safetensors")
     learned = [p for p in first.parameters() if p.requires_grad]
     assert sum(tensor.numel() for tensor in stored.values()) == sum(p.numel() for p in learned)  # shared parts once
@@ -94,7 +82,8 @@ def test_what_was_learned_comes_back_for_every_task(method: Learner, tmp_path: P
 @each
 def test_steps_on_alternating_tasks_reduce_every_loss(method: Learner) -> None:
     model = prepared(method, 0)
-    rate = {"full_m": 1e-4}.get(method.name, 1e-2)
+    before = {name: p.detach().clone() for name, p in model.named_parameters()}
+    rate = {"full_m": 1e-4, "hyperformer": 3e-3, "hyperformer_pp": 3e-3}.get(method.name, 1e-2)
     optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=rate)
     losses: dict[str, list[float]] = {task.name: [] for task in TASKS}
     for _ in range(12):
@@ -106,6 +95,10 @@ def test_steps_on_alternating_tasks_reduce_every_loss(method: Learner) -> None:
             optimizer.step()
             losses[task.name].append(loss.item())
     assert all(of[-1] < of[0] for of in losses.values()), losses
+    moved = {name for name, p in model.named_parameters() if not torch.equal(p, before[name])}
+    assert moved <= {name for name, p in model.named_parameters() if p.requires_grad}  # the encoder stays as it was
+    if "hyperformer" in method.name:
+        assert moved == {name for name, p in model.named_parameters() if p.requires_grad}  # every part learns
 
 
 @each

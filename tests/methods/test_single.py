@@ -15,8 +15,9 @@ from scalearn_lib.methods import Learner, get_method, trainable_parameters, tran
 from scalearn_lib.tasks import get_task
 from scalearn_lib.tasks.encoders import load_model
 
+from .helpers import INPUTS
+
 TASK = get_task("toy", "toy_topic")
-INPUTS = {"input_ids": torch.arange(5, 25).view(2, 10), "attention_mask": torch.ones(2, 10, dtype=torch.long)}
 WIDE = {"vocab_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 96}
 NEW = [get_method("compacter").learner(), get_method("ia3").learner()]
 

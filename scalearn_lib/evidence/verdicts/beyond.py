@@ -9,7 +9,7 @@ import pandas as pd
 
 from ...tasks import get_suite
 from .claim import Claim
-from .samples import Samples, paired_samples, samples_between
+from .samples import Samples, paired_samples, rows_of_k, samples_between
 
 OWN_RATES = (0.002, 0.02)
 """Learning rates of ω that are tried beside the common one."""
@@ -23,7 +23,7 @@ def beyond_samples(claim: Claim, results: pd.DataFrame, pruned: pd.DataFrame) ->
         results: as `suite_results` returns them, of one setting.
         pruned: as `load_pruned` returns them.
     """
-    of_k = [frame[frame["k"].isna() if claim.k is None else frame["k"] == claim.k] for frame in (results, pruned)]
+    of_k = (rows_of_k(frame, claim.k) for frame in (results, pruned))
     runs, fewer = (frame[frame["method"].isin([claim.method, claim.other])] for frame in of_k)
     return SAMPLES[claim.about](claim, runs, fewer)
 

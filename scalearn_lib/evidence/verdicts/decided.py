@@ -18,7 +18,7 @@ from .beyond import SAMPLES, beyond_samples
 from .claim import FAILS, HALVES, HOLDS, NOT_RUN, PERCENT, UNDECIDED, Claim, title_of
 from .claim_list import claims_about
 from .rules import Weighed, above, below_chance, decide, never_below, within, without_more_steps
-from .samples import Samples, cut_short, samples_between, samples_of, trained_parameters
+from .samples import Samples, cut_short, rows_of_k, samples_between, samples_of, trained_parameters
 from .scaling import gains, sums_to_one
 from .statistics import MOST_SEEDS, Effect, effect_of, over_units, share_interval, shuffled_shares
 
@@ -116,10 +116,9 @@ def _case(claim: Claim, results: pd.DataFrame, pairs: pd.DataFrame, pruned: pd.D
     if claim.about == "equal patience":
         return _of_longer(claim, results)
     if claim.about == "equal budgets":
-        results = at_chosen_rates(results[results["k"].isna()])
+        results = at_chosen_rates(rows_of_k(results, None))
     else:
-        results = results[results["overrides"] == "{}"]
-        results = results[results["k"].isna() if claim.k is None else results["k"] == claim.k]
+        results = rows_of_k(results[results["overrides"] == "{}"], claim.k)
     results = results[results["method"].isin([claim.method, claim.other])]
     if claim.about == "heads":
         return _of_parameters(claim, results)
@@ -169,7 +168,7 @@ def _of_runs(claim: Claim, samples: Samples, stopped: str = "") -> _Case:
 
 def _of_longer(claim: Claim, results: pd.DataFrame) -> _Case:
     """A claim about runs with more patience: of stage 2 on all examples, of both methods on a few."""
-    results = results[results["k"].isna() if claim.k is None else results["k"] == claim.k]
+    results = rows_of_k(results, claim.k)
     limits = json.dumps(EQUAL_PATIENCE if claim.k is None else FEW_STEPS, sort_keys=True)
     longer = results[results["overrides"] == limits]
     others = results[results["overrides"] == "{}"] if claim.k is None else longer

@@ -35,6 +35,11 @@ class Samples:
         return [len(array) for sample in self.by_task.values() for array in sample]
 
 
+def rows_of_k(frame: pd.DataFrame, k: int | None) -> pd.DataFrame:
+    """Return the rows of runs on `k` examples, or on all for None."""
+    return frame[frame["k"].isna() if k is None else frame["k"] == k]
+
+
 def samples_of(results: pd.DataFrame, method: str, other: str, paired: bool) -> Samples:
     """Return the samples of a difference in score, `method` minus `other`, with all seeds that each task has.
 

@@ -67,7 +67,7 @@ def sums_to_one(pairs: pd.DataFrame) -> tuple[dict[str, np.ndarray], dict[str, n
     chosen: dict[str, list[np.ndarray]] = {}
     for target, _, settings in cases(pairs):
         if settings.index.equals(grids.setdefault(target, settings.index)):
-            best = np.isclose(settings["validation"], settings["validation"].max(), rtol=0, atol=1e-9)
+            best = _best(settings)
             chosen.setdefault(target, []).append(best / best.sum())
     marked = {t: np.isclose(g.get_level_values(OWN) + g.get_level_values(OTHER), 1) for t, g in grids.items()}
     return {target: np.mean(weights, axis=0) for target, weights in chosen.items()}, marked
@@ -77,7 +77,10 @@ def _settings(case: pd.DataFrame) -> pd.DataFrame:
     return case.groupby([OWN, OTHER])[["validation", "score"]].mean()
 
 
+def _best(settings: pd.DataFrame) -> np.ndarray:
+    return np.isclose(settings["validation"], settings["validation"].max(), rtol=0, atol=1e-9)
+
+
 def _chosen(settings: pd.DataFrame) -> float:
     """Test score of what is best on validation; of ties, the mean."""
-    best = np.isclose(settings["validation"], settings["validation"].max(), rtol=0, atol=1e-9)
-    return float(settings.loc[best, "score"].mean())
+    return float(settings.loc[_best(settings), "score"].mean())
