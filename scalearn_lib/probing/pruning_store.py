@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from ..errors import UserError, say_once
-from ..paths import reference_dir
+from ..paths import reference_dir, written_whole
 from ..runs.run import Run, slug
 from ..runs.versions import equal_label
 
@@ -62,10 +62,8 @@ def read_pruned(file: Path, repair_steps: int = REPAIR_STEPS) -> pd.DataFrame | 
 
 def write_pruned(table: pd.DataFrame, file: Path) -> None:
     """Write a table in one piece: what lies there is always whole."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    temporary = file.with_suffix(".tmp")
-    table.sort_values(["kept", "repaired"])[[*TYPES]].to_csv(temporary, index=False)
-    temporary.replace(file)
+    with written_whole(file) as temporary:
+        table.sort_values(["kept", "repaired"])[[*TYPES]].to_csv(temporary, index=False)
 
 
 def keep_pruned(runs: Iterable[Run], output: Path, reference: Path) -> list[str]:

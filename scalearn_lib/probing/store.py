@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 
 from ..errors import say_once
-from ..paths import reference_dir
+from ..paths import reference_dir, written_whole
 from ..runs.locks import locked
 from ..runs.result import Result, fingerprint, source_versions
 from ..runs.run import slug
@@ -36,10 +36,8 @@ def store_pairs(
     file = pairs_file(output, suite, encoder, budget, *pairs.columns[:2])
     about = source_versions(made)
     pairs = pairs.assign(code=code_label(code_version(PROBING), about["source_code"]), data=about["source_data"])
-    with locked(file.with_suffix(".lock")):
-        temporary = file.with_suffix(".tmp")
+    with locked(file.with_suffix(".lock")), written_whole(file) as temporary:
         united([read_pairs(file), pairs]).to_csv(temporary, index=False)
-        temporary.replace(file)
     return file
 
 
@@ -48,10 +46,8 @@ def keep_pairs(file: Path, place: Path) -> Path | None:
     pairs, kept = read_pairs(file), _kept(place)
     if pairs is None:
         return None
-    kept.parent.mkdir(parents=True, exist_ok=True)
-    temporary = kept.with_suffix(".tmp")
-    temporary.write_bytes(lzma.compress(united([read_pairs(kept), pairs]).to_csv(index=False).encode()))
-    temporary.replace(kept)
+    with written_whole(kept) as temporary:
+        temporary.write_bytes(lzma.compress(united([read_pairs(kept), pairs]).to_csv(index=False).encode()))
     return kept
 
 
