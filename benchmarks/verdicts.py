@@ -121,6 +121,20 @@ def rates(generator, repeats: int, tasks: int, seeds: str, kind: str, truth: flo
     return setting | {verdict: count / repeats for verdict, count in counts.items()}
 
 
+def with_a_fourth_seed(generator, repeats: int, tasks: int, truth: float) -> dict:
+    """Wrong verdicts on a claim "above" (δ 1): with three paired seeds, and with a fourth where these do not decide.
+
+    Args:
+        truth: at a bound of the claim: 0, where "holds" is wrong, or 1 point, where "does not hold" is.
+    """
+    world, wrong, found = World(generator, tasks, "5", paired=True), HOLDS if truth <= 0 else FAILS, np.zeros(2)
+    for _ in range(repeats):
+        scores = [score for (score,) in world.samples(np.full(tasks, truth))]
+        three, four = (decide([_weigh("above", [(s[:n],) for s in scores], 1.0)])[0].verdict for n in (3, 4))
+        found += (three == wrong, (four if three == UNDECIDED else three) == wrong)
+    return {"tasks": tasks, "truth": truth, "three": found[0] / repeats, "and a fourth": found[1] / repeats}
+
+
 def family(generator, repeats: int, tasks: int, seeds: str, truths: tuple[float, ...], heavy=False) -> dict:
     """Wrong verdicts in a family of claims that ScaLearn is above others, whose runs are all compared with the same.
 
@@ -211,8 +225,9 @@ def simulate(repeats: int) -> dict[str, list[dict]]:
             for (tasks, seeds), heavy in product(((5, "3"), (9, "3"), (9, "5"), (9, "3 or 10")), (False, True))
         ],
         "probes": [(probes, targets, curve) for targets, curve in product((4, 9), (0.0, 5.0, 50.0))],
+        "looked": [(with_a_fourth_seed, tasks, truth) for tasks, truth in product((4, 5), (0.0, 1.0))],
     }
-    of_part = {"probes": repeats // 6, "family": repeats // 2}
+    of_part = {"probes": repeats // 6, "family": repeats // 2, "looked": 10 * repeats}
     bar = tqdm(total=sum(map(len, jobs.values())), leave=False, mininterval=5)
     found: dict[str, list[dict]] = {}
     for part, settings in jobs.items():
@@ -262,6 +277,8 @@ def summary(found: dict[str, list[dict]]) -> dict[str, str]:
         "one tie: found (does not hold), 9 tasks, 5 seeds": of(
             "rates", FAILS, kind="above", truth=0.0, tasks=9, seeds="5", paired=False
         ),
+        "one claim at its bound, 3 seeds: wrong verdict": of("looked", "three"),
+        "one claim at its bound, a fourth seed where 3 do not decide: wrong verdict": of("looked", "and a fourth"),
         "probes, noise alone: a claim holds": span(
             [row[about] for row in found["probes"] if row["curve"] == 0 for about in ("omega", "pair", "free", "sum")]
         ),
