@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks.verdicts import coverage, family, joint_coverage, probes, rates, summary
+from benchmarks.verdicts import coverage, family, joint_coverage, probes, rates, summary, with_a_fourth_seed
 from scalearn_lib.evidence.verdicts.claim import FAILS, HOLDS
 
 ROOT = Path(__file__).parents[3]
@@ -54,6 +54,11 @@ def test_holm_keeps_a_family_of_claims_right(generator: np.random.Generator) -> 
     found = family(generator, 80, 9, "3", (0.0,) * 12 + (2.0,) * 4)
     assert found["any wrong"] <= 0.1 < found["any wrong without Holm"]
     assert found["shown"] > 0.5
+
+
+def test_a_fourth_seed_where_three_do_not_decide_makes_wrong_verdicts_likelier(generator: np.random.Generator) -> None:
+    found = with_a_fourth_seed(generator, 400, 4, 0.0)
+    assert 0 < found["three"] < found["and a fourth"] < 0.07
 
 
 def test_noise_decides_nothing_about_probes(generator: np.random.Generator) -> None:
