@@ -129,7 +129,13 @@ def score_against_parameters(scores: pd.DataFrame, title: str) -> Figure:
 
 
 def varied(frame: pd.DataFrame, x: str) -> pd.DataFrame:
-    """Return what can be compared along the column `x`: several values per method and task, with the same seeds."""
+    """Return what can be compared along the column `x`: several values per method and task, with the same seeds.
+
+    A value that fewer than half of a method's seeds have on a task is left out, not the other seeds for its sake.
+    """
+    seeds = frame.groupby(["task", "method", x], observed=True)["seed"].transform("nunique")
+    most = seeds.groupby([frame["task"], frame["method"]], observed=True).transform("max")
+    frame = frame[2 * seeds >= most]
     tried = frame.groupby(["task", "method"], observed=True)[x].transform("nunique")
     each = frame.groupby(["task", "method", "seed"], observed=True)[x].transform("nunique")
     return frame[(tried > 1) & (each == tried)]

@@ -34,5 +34,11 @@ def test_seeds_that_were_not_tried_everywhere_are_left_out() -> None:
     assert varied(more, "sources").reset_index(drop=True).equals(varied(RUNS, "sources").reset_index(drop=True))
 
 
+def test_a_value_that_few_seeds_have_does_not_cost_the_others() -> None:
+    three = pd.concat([RUNS[RUNS["method"] == "AdapterFusion"].assign(seed=seed) for seed in range(3)])
+    one_more = three[three["sources"] == 16].head(1).assign(sources=56)
+    assert varied(pd.concat([three, one_more]), "sources").equals(varied(three, "sources"))
+
+
 def test_the_title_tells_the_mean_change_over_tasks_with_both_ends() -> None:
     assert change(RUNS, "sources") == "AdapterFusion +2.0 points, ScaLearn -4.5 points"
