@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import base64
-import hashlib
 import io
 import re
 from collections.abc import Mapping, Sequence
@@ -22,6 +21,8 @@ from PIL import Image  # matplotlib draws with it
 
 from scalearn_lib.notebook import execute_notebook
 from scalearn_lib.paths import output_dir, written_whole
+from scalearn_lib.runs.result import fingerprint
+from scalearn_lib.tasks.wheels import sha256
 
 ROOT = Path(__file__).resolve().parents[2]
 STUDY = ROOT / "outputs" / "reference"
@@ -102,9 +103,8 @@ def smaller(png: str) -> str:
 
 def results_digest(study: Path = STUDY) -> str:
     """Return a digest of the stored scores, probes and pruned runs, which is kept in each executed notebook."""
-    of = {path.relative_to(study).as_posix(): path for kind in ("*.xz", "*.csv") for path in study.rglob(kind)}
-    told = "".join(f"{name} {hashlib.sha256(of[name].read_bytes()).hexdigest()}\n" for name in sorted(of))
-    return hashlib.sha256(told.encode()).hexdigest()[:12]
+    files = [path for kind in ("*.xz", "*.csv") for path in study.rglob(kind)]
+    return fingerprint({path.relative_to(study).as_posix(): sha256(path) for path in files})
 
 
 def differences(sources: Sequence[Path], kept: Path, results: str) -> list[str]:

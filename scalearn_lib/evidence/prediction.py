@@ -33,7 +33,7 @@ from ..tasks.metrics import baseline
 from ..training import make_budget
 from .tables import source_tasks_compared, with_source_tasks
 from .verdicts.claim import SHOTS
-from .verdicts.samples import samples_of
+from .verdicts.samples import rows_of_k, samples_of
 from .verdicts.statistics import ALPHA, REPLICATES, ROUNDING, over_units
 
 METHOD, OTHER = "scalearn", "adapter"
@@ -144,8 +144,8 @@ def advice(cases: pd.DataFrame) -> pd.DataFrame:
     """
     cases = cases.dropna(subset=["gain", "own_source"])
     rows = []
-    for k in sorted({*SHOTS, *cases["k"].dropna()}) + [np.nan]:
-        same = cases[cases["k"].isna() if np.isnan(k) else cases["k"] == k]
+    for k in [*sorted({*SHOTS, *cases["k"].dropna()}), None]:
+        same = rows_of_k(cases, k)
         good = same["own_source"] >= QUALITY
         for words, part in ((f"below {QUALITY}", same[~good]), (f"{QUALITY} or more", same[good])):
             row = {"examples": shots(k), "own_source": words, "tasks": len(part), "runs": part["seeds"].sum()}
@@ -158,8 +158,8 @@ def advice(cases: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows).reindex(columns="examples own_source gain low high tasks runs says".split())
 
 
-def shots(k: float) -> str:
-    """A number of training examples in words; NaN is "all"."""
+def shots(k: float | None) -> str:
+    """A number of training examples in words; NaN and None are "all"."""
     return "all" if pd.isna(k) else f"{k:.0f}"
 
 

@@ -111,61 +111,46 @@ def test_sources_on_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixtu
         assert message in error and error.strip().count("\n") == 0
 
 
-def fails(tmp_path: Path, method: str, folder: Path, message: str) -> None:
-    adapter = find_adapter("mine", str(folder), tmp_path)
+def fails(method: str, folder: Path, message: str) -> None:
+    adapter, output = find_adapter("mine", str(folder), Path()), folder.parent / "out"
     with pytest.raises(UserError, match=message) as error:
-        execute(Run("toy", "toy_topic", method, adapters=(adapter,), **SMALL), tmp_path / "out")
-    assert "\n" not in str(error.value) and not list((tmp_path / "out").glob("**/result.json"))
+        execute(Run("toy", "toy_topic", method, adapters=(adapter,), **SMALL), output)
+    assert "\n" not in str(error.value) and not list(output.glob("**/result.json"))
 
 
 def test_what_does_not_fit_is_told_before_anything_trains(tmp_path: Path) -> None:
     check_adapters.cache_clear()
-    fails(tmp_path, "scalearn", saved(tmp_path, "lora", "lora"), "is a LoRA, but the other sources are sequential")
-    fails(
-        tmp_path,
-        "scalearn_lora",
-        saved(tmp_path, "seq_bn", "bottleneck"),
-        "is a sequential bottleneck adapter, but the other",
-    )
-    fails(tmp_path, "scalearn", saved(tmp_path, "par_bn", "parallel"), "is a parallel bottleneck adapter")
-    fails(tmp_path, "scalearn", saved(tmp_path, "ia3", "factors"), "is \\(IA\\)³")
+    fails("scalearn", saved(tmp_path, "lora", "lora"), "is a LoRA, but the other sources are sequential")
+    fails("scalearn_lora", saved(tmp_path, "seq_bn", "bottleneck"), "is a sequential bottleneck adapter, but the other")
+    fails("scalearn", saved(tmp_path, "par_bn", "parallel"), "is a parallel bottleneck adapter")
+    fails("scalearn", saved(tmp_path, "ia3", "factors"), "is \\(IA\\)³")
     wide = saved(tmp_path, "seq_bn", "wide")
     config = json.loads((wide / "adapter_config.json").read_text())
     (wide / "adapter_config.json").write_text(json.dumps(config | {"hidden_size": 77}))
-    fails(tmp_path, "scalearn", wide, "was trained for hidden size 77")
+    fails("scalearn", wide, "was trained for hidden size 77")
     (wide / "adapter_config.json").write_text(json.dumps(config | {"model_type": "gpt2"}))
-    fails(tmp_path, "scalearn", wide, "was trained for the architecture gpt2")
+    fails("scalearn", wide, "was trained for the architecture gpt2")
     (wide / "adapter_config.json").write_text("{")
-    fails(tmp_path, "scalearn", wide, "cannot be loaded")
+    fails("scalearn", wide, "cannot be loaded")
     (wide / "adapter_config.json").write_text(json.dumps(config))
     (wide / "adapter.safetensors").write_bytes(b"damaged")
-    fails(tmp_path, "scalearn", wide, "cannot be loaded")
+    fails("scalearn", wide, "cannot be loaded")
 
 
 def test_adapters_of_other_layers_or_places_are_told(tmp_path: Path) -> None:
     check_adapters.cache_clear()
-    fails(
-        tmp_path,
-        "scalearn",
-        saved(tmp_path, "double_seq_bn", "houlsby"),
-        "cannot take mine beside .* differ in mh_adapter",
-    )
-    fails(tmp_path, "polytropon", saved(tmp_path, "double_seq_bn", "two"), "'of stage 1' has no module in layer 0")
-    fails(
-        tmp_path,
-        "lorahub",
-        saved(tmp_path, adapters.LoRAConfig(r=3, alpha=6), "rank"),
-        "LoraHub cannot take mine beside",
-    )
+    fails("scalearn", saved(tmp_path, "double_seq_bn", "houlsby"), "cannot take mine beside .* differ in mh_adapter")
+    fails("polytropon", saved(tmp_path, "double_seq_bn", "two"), "'of stage 1' has no module in layer 0")
+    fails("lorahub", saved(tmp_path, adapters.LoRAConfig(r=3, alpha=6), "rank"), "LoraHub cannot take mine beside")
     shallow = saved(tmp_path, "seq_bn", "shallow")
     weights = load_file(shallow / "adapter.safetensors")
     kept = {key: tensor for key, tensor in weights.items() if ".layer.0." in key}
     assert 0 < len(kept) < len(weights)
     save_file(kept, shallow / "adapter.safetensors")
-    fails(tmp_path, "scalearn", shallow, "was trained on an encoder with other layers")
+    fails("scalearn", shallow, "was trained on an encoder with other layers")
     deeper = {key.replace(".layer.0.", ".layer.70."): tensor.clone() for key, tensor in kept.items()}
     save_file(weights | deeper, shallow / "adapter.safetensors")
-    fails(tmp_path, "scalearn", shallow, "with other layers: .*layer.70")
+    fails("scalearn", shallow, "with other layers: .*layer.70")
 
 
 def test_one_of_adapterhub_by_its_id(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -35,7 +35,7 @@ class Samples:
         return [len(array) for sample in self.by_task.values() for array in sample]
 
 
-def rows_of_k(frame: pd.DataFrame, k: int | None) -> pd.DataFrame:
+def rows_of_k(frame: pd.DataFrame, k: float | None) -> pd.DataFrame:
     """Return the rows of runs on `k` examples, or on all for None."""
     return frame[frame["k"].isna() if k is None else frame["k"] == k]
 
