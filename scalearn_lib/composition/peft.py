@@ -52,6 +52,7 @@ def load_peft(model: nn.Module, folder: str | Path, load_as: str | None = None, 
     layers = {path: _find(model, places, path, folder) for path in saved}
     for path, matrices in saved.items():
         _check_shape(layers[path], path, matrices, folder)
+    _check_depth(places, layers, config, folder)
 
     scaling = next(iter(saved.values())).scaling
     weights: dict[Place, LoRAWeights] = {}
@@ -186,6 +187,19 @@ def _find(model: nn.Module, layers: Mapping[str, LoRALayer], path: str, folder: 
     raise ValueError(
         f"The LoRA in {folder} changes {path}, which {type(model).__name__} lacks: it is of another model."
     )
+
+
+def _check_depth(
+    places: Mapping[str, LoRALayer], changed: Mapping[str, LoRALayer], config: Mapping, folder: Path
+) -> None:
+    """PEFT changes every map whose path ends in a name it was given: what is missing, its model did not have."""
+    targets = config.get("target_modules")
+    if not isinstance(targets, list) or config.get("layers_to_transform") is not None or config.get("exclude_modules"):
+        return
+    there = set(changed.values())
+    for path, module in places.items():
+        if module not in there and any(f".{path}".endswith(f".{name}") for name in targets):
+            raise ValueError(f"The LoRA in {folder} has nothing for {path}: it is of a model with fewer layers.")
 
 
 def _check_shape(module: LoRALayer, path: str, saved: SavedMap, folder: Path) -> None:

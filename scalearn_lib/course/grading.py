@@ -12,7 +12,7 @@ from pathlib import Path
 
 import nbformat
 from nbformat import NotebookNode
-from nbgrader.api import Gradebook, MissingEntry
+from nbgrader.api import Gradebook, MissingEntry, SubmittedNotebook
 from nbgrader.preprocessors import CheckCellMetadata, LimitOutput, NbGraderPreprocessor, OverwriteCells, SaveAutoGrades
 from sqlalchemy.exc import SAWarning
 
@@ -22,7 +22,7 @@ from ..tasks.encoders import encoder_dir
 from . import sandbox
 from .contained import Limits, execute
 from .release import assignments, course_api, course_config, generate
-from .repair import grade_id, repair
+from .repair import grade_id, is_test, repair
 from .sentences import Sentences, of_assignment
 from .submissions import bring_data, find, read, stage
 from .unanswered import passed, take_off, unanswered
@@ -80,6 +80,8 @@ class ContainedExecute(NbGraderPreprocessor):
             both = (nbformat.read(root / name / f"{name}.ipynb", as_version=4) for root in (self.release, self.source))
             without, _ = execute(unanswered(nb, *both), files, self.limits, self.unsafe)
             notes += take_off(executed, passed(without))
+        for cell in filter(is_test, executed.cells):  # to nbgrader a warning is a failure, and a number some points
+            cell.outputs = [output for output in cell.outputs if output.output_type == "error"]
         executed.metadata["scalearn_notes"] = notes
         return executed, resources
 
@@ -90,7 +92,7 @@ def grade(
     """Grade every submission below `submissions`, and write `marks.csv` and `feedback/` into `root`.
 
     A submission is `STUDENT/ASSIGNMENT/ASSIGNMENT.ipynb`. The gradebook in `root` keeps what was graded by hand:
-    grading again takes it over. Nothing is written into `submissions` or `source`.
+    grading again takes it over, but of an answer that has changed. Nothing is written into `submissions` or `source`.
 
     Args:
         unsafe: whether to do without a sandbox, see docs/teaching.md.
@@ -98,6 +100,9 @@ def grade(
     Raises:
         UserError: a folder is not as it must be, or submissions cannot be contained on this machine.
     """
+    for ours in (root / "submitted", root / "autograded"):
+        if submissions.resolve().is_relative_to(ours.resolve()):
+            raise UserError(f"{ours} is written anew by grading; move the submissions to a folder of their own.")
     found = list(find(submissions, assignments(source)))
     if not found:
         raise UserError(
@@ -142,14 +147,17 @@ def _grade_one(api: object, source: Path, root: Path, student: str, assignment: 
             marks.points[grade_id(cell)] = (0.0, float(about["points"]), "")
             if about["solution"]:
                 marks.by_hand.add(grade_id(cell))
+    graded = root / "autograded" / student / assignment / file.name
     try:
+        before = _written(graded, marks.by_hand)
         repaired, marks.notes = repair(read(file), release)
         stage(repaired, root / "submitted" / student / assignment / file.name)
         bring_data(file.parent, root / "submitted" / student / assignment)
         done = api.autograde(assignment, student, force=True, create=True)
         if not done["success"]:
             raise UserError("nbgrader refused it.")
-        _read_marks(marks, root, source / assignment / file.name, api.coursedir.db_url)
+        _forget_old_marks(marks, before, _written(graded, marks.by_hand), api.coursedir.db_url)
+        _read_marks(marks, graded, source / assignment / file.name, api.coursedir.db_url)
     except Exception as error:  # whatever it is, the next submission must be graded
         # Other errors' words may be the submission's.
         marks.error = f"Not graded: {error if isinstance(error, UserError) else f'{type(error).__name__}.'}"
@@ -157,17 +165,43 @@ def _grade_one(api: object, source: Path, root: Path, student: str, assignment: 
     return marks
 
 
-def _read_marks(marks: Marks, root: Path, source: Path, gradebook: str) -> None:
-    file = root / "autograded" / marks.student / marks.assignment / f"{marks.assignment}.ipynb"
+def _written(graded: Path, by_hand: set[str]) -> dict[str, str]:
+    """The written answers of a graded submission by name; empty where there is none yet."""
+    cells = nbformat.read(graded, as_version=4).cells if graded.is_file() else []
+    return {name: cell.source for cell in cells if (name := grade_id(cell)) in by_hand}
+
+
+def _notebook_in(book: Gradebook, marks: Marks) -> SubmittedNotebook:
+    try:
+        (notebook,) = book.find_submission(marks.assignment, marks.student).notebooks
+    except MissingEntry as error:
+        raise UserError("nbgrader kept no marks of it.") from error
+    return notebook
+
+
+def _forget_old_marks(marks: Marks, before: dict[str, str], now: dict[str, str], gradebook: str) -> None:
+    """Take back points and comments that a person gave to another text than is there now, with a note on each."""
+    with Gradebook(gradebook) as book:
+        notebook = _notebook_in(book, marks)
+        comments = {comment.name: comment for comment in notebook.comments}
+        for item in notebook.grades:
+            if item.manual_score is None or before.get(item.name) in (None, now.get(item.name)):
+                continue
+            was = f"{item.manual_score:g} of {item.max_score:g}"
+            marks.notes.append(f"The answer '{item.name}' has changed since it got {was} points: to be read again.")
+            item.manual_score, item.needs_manual_grade = None, item.auto_score is None
+            if item.name in comments:
+                comments[item.name].manual_comment = None
+        book.db.commit()
+
+
+def _read_marks(marks: Marks, file: Path, source: Path, gradebook: str) -> None:
     graded = nbformat.read(file, as_version=4)
     marks.notes += graded.metadata.get("scalearn_notes", [])
     tests = of_assignment(nbformat.read(source, as_version=4))
     sentences = {name: failure(cell, tests[name]) for cell in graded.cells if (name := grade_id(cell)) in tests}
     with Gradebook(gradebook) as book:
-        try:
-            (notebook,) = book.find_submission(marks.assignment, marks.student).notebooks
-        except MissingEntry as error:
-            raise UserError("nbgrader kept no marks of it.") from error
+        notebook = _notebook_in(book, marks)
         comments = {comment.name: comment.comment for comment in notebook.comments}
         for item in notebook.grades:
             if item.name in marks.by_hand:

@@ -34,7 +34,9 @@ def find(submissions: Path, names: Sequence[str]) -> Iterator[tuple[str, str, Pa
             print(f"Left out: {student} is no folder; a submission is STUDENT/ASSIGNMENT/ASSIGNMENT.ipynb.")
             continue
         for folder in sorted(path for path in student.iterdir() if not path.name.startswith(".")):
-            if folder.name in names and folder.is_dir():
+            if student.is_symlink() or folder.is_symlink():
+                print(f"Left out: {folder} is a link, or lies in one; hand in the folder itself.")
+            elif folder.name in names and folder.is_dir():
                 yield student.name, folder.name, folder / f"{folder.name}.ipynb"
             else:
                 print(f"Left out: {folder} is no assignment; valid: {', '.join(names)}.")

@@ -87,10 +87,10 @@ def load_exported(folder: Path, encoder: str | None = None) -> nn.Module:
             for name in about.sources:
                 model.load_adapter(str(folder / "sources" / name), with_head=False, use_safetensors=True)
             model.load_adapter_fusion(str(folder / "fusion"), use_safetensors=True, set_active=True)
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
-        if isinstance(error, UserError):
-            raise
-        reason = str(error).strip().splitlines()[0].rstrip(".")
+    except UserError:
+        raise
+    except Exception as error:  # of damaged files, whose errors are of many kinds
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
         raise UserError(f"The model in {folder} cannot be loaded ({reason}); export it again.") from error
     model.active_head = about.task
     return model.eval()

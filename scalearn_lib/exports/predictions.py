@@ -22,7 +22,7 @@ from transformers import DataCollatorForMultipleChoice, DataCollatorWithPadding,
 from ..errors import UserError, unknown
 from ..tasks.encoders import load_tokenizer
 from ..tasks.encoding import EVALUATION_BATCH
-from ..tasks.rows import json_object
+from ..tasks.rows import check_quotes, json_object
 from .load import About, load_exported, read_about
 
 CHUNK = 2048
@@ -184,6 +184,8 @@ def _json_rows(plain: BinaryIO, file: Path) -> Iterator[pd.DataFrame]:
 
 def _separated_rows(plain: BinaryIO, file: Path) -> Iterator[pd.DataFrame]:
     separator = "\t" if file.suffix.lower() == ".tsv" else ","
+    with file.open(encoding="utf-8-sig", newline="") as lines:
+        check_quotes(lines, separator, file)
     options = {"dtype": str, "keep_default_na": False, "encoding": "utf-8-sig", "index_col": False}
     with warnings.catch_warnings():
         warnings.simplefilter("error", pd.errors.ParserWarning)  # lines that are longer than the first

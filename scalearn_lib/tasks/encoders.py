@@ -81,7 +81,7 @@ def load_tokenizer(name: str) -> PreTrainedTokenizerBase:
     try:
         tokenizer = AutoTokenizer.from_pretrained(folder, **LOCAL)
         config = AutoConfig.from_pretrained(folder, **LOCAL)
-    except (OSError, ValueError) as error:
+    except Exception as error:  # of damaged files, whose errors are of many kinds
         raise _unloadable(name, error) from error
     # Some tokenizers state no length. RoBERTa's positions begin after the padding id.
     positions = getattr(config, "max_position_embeddings", None) or tokenizer.model_max_length
@@ -102,7 +102,7 @@ def load_model(name: str, plain: bool = False) -> PreTrainedModel:
     try:
         kind = AutoModel if plain else AutoAdapterModel
         return kind.from_pretrained(folder, dtype=torch.float32, use_safetensors=True, **LOCAL).eval()
-    except (OSError, ValueError) as error:
+    except Exception as error:
         raise _unloadable(name, error) from error
 
 
@@ -115,5 +115,5 @@ def _tell_if_changed(folder: Path) -> None:
 
 
 def _unloadable(name: str, error: Exception) -> UserError:
-    reason = str(error).strip().splitlines()[0].rstrip(".")
+    reason = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
     return UserError(f"The encoder '{name}' cannot be loaded ({reason}); check the name, its files or the connection.")

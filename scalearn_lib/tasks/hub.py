@@ -8,7 +8,9 @@ from __future__ import annotations
 import functools
 import json
 import os
+import re
 import tempfile
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -31,6 +33,9 @@ ENCODERS = {
 """Short names of encoders on the hub: those of the paper."""
 
 MANIFEST = "manifest.json"
+PART = re.compile(r"(.*)-\d+-of-(\d+).*?(\.\w+)")
+"""Name of a part of a file: its start, how many parts there are, and its ending; some have a checksum before that."""
+
 PATIENCE = 3.0
 """Seconds to wait for the hub before it counts as out of reach."""
 
@@ -99,8 +104,14 @@ def at_hand(repo: str, kind: str, patterns: Sequence[str]) -> Path | None:
 
 
 def missing(folder: Path, patterns: Sequence[str]) -> list[str]:
-    """Return the patterns for which `folder` has no file."""
-    return [pattern for pattern in patterns if not any(folder.glob(pattern))]
+    """Return the patterns for which `folder` has no file, or not all parts of one, as a broken download leaves it."""
+    return [pattern for pattern in patterns if not _whole([file.name for file in folder.glob(pattern)])]
+
+
+def _whole(names: Sequence[str]) -> bool:
+    """Whether there are files, and all parts of those that say how many: train-00000-of-00002.parquet and so on."""
+    of = [part.groups() for name in names if (part := PART.fullmatch(name))]
+    return bool(names) and all(count == int(total) for (_, total, _), count in Counter(of).items())
 
 
 @functools.cache

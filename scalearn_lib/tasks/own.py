@@ -275,6 +275,7 @@ def _task(name: str, suite: str, section: TaskSection, folder: Path) -> OwnTask:
     columns = ("text", *(f"choice{n}" for n in range(len(labels)))) if choices else ("text", "text_pair")
     of = {split: part.sha256 for split, part in rows.items()}
     read_as = [of, section.text, section.label, kind, labels, section.max_length, SEED]
+    read_as += [metric] if metric != KIND_METRICS[kind][0] else []  # scores in two metrics are of two tasks
     return OwnTask(
         name=name,
         suite=suite,

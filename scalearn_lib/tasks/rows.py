@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import csv
 import functools
 import hashlib
 import io
 import json
 import re
+import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +20,8 @@ from ..errors import UserError, unknown
 
 ENDINGS = {".csv": ",", ".tsv": "\t", ".jsonl": None, ".parquet": None}
 """Endings of files that can be read, with what stands between the cells of a line."""
+
+QUOTED = "put texts that hold the separator, line breaks or quotes into double quotes, and double those inside"
 
 WHOLE, NUMBER = re.compile(r"[+-]?\d+"), re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 
@@ -123,18 +127,42 @@ def _of_text(file: Path, text: str) -> pd.DataFrame:
     if separator is None:
         return _json_lines(file, text)
     options = {"dtype": str, "keep_default_na": False, "index_col": False}
+    check_quotes(io.StringIO(text, newline=""), separator, file)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", pd.errors.ParserWarning)  # lines that are longer than the first
             frame = pd.read_csv(io.StringIO(text), sep=separator, **options)
     except (pd.errors.ParserError, pd.errors.ParserWarning, pd.errors.EmptyDataError, ValueError) as error:
         reason = str(error).strip().splitlines()[0].rstrip(".")
-        remedy = "put texts that hold the separator, line breaks or quotes into double quotes"
-        raise UserError(f"{file} is no table ({reason}); {remedy}.") from error
+        raise UserError(f"{file} is no table ({reason}); {QUOTED}.") from error
     names = pd.read_csv(io.StringIO(text), sep=separator, nrows=1, header=None, **options).iloc[0]
     if not names.is_unique:
         raise UserError(f"{file} has the column '{names[names.duplicated()].iloc[0]}' twice; rename one of them.")
     return frame
+
+
+def check_quotes(lines: Iterable[str], separator: str, file: Path) -> None:
+    """Check that each quoted cell ends where it should.
+
+    pandas takes a text with a quote at its start alone, as lists without any quoting have, and all lines up to the next
+    quote for one cell: rows would be lost, and the first have the label of the last.
+
+    Args:
+        lines: of a file, opened with `newline=""`.
+        separator: what stands between cells.
+        file: for the error.
+
+    Raises:
+        UserError: a cell has more after its second quote, or has none.
+    """
+    reader, usual = csv.reader(lines, delimiter=separator, strict=True), csv.field_size_limit(sys.maxsize)
+    try:
+        for _ in reader:
+            pass
+    except csv.Error as error:
+        raise UserError(f"{file} is no table (in or before line {reader.line_num}: {error}); {QUOTED}.") from error
+    finally:
+        csv.field_size_limit(usual)
 
 
 def _json_lines(file: Path, text: str) -> pd.DataFrame:

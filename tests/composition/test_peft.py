@@ -176,6 +176,7 @@ def test_only_the_maps_that_a_lora_changes_have_it(tmp_path: Path) -> None:
     file = tmp_path / "part" / "adapter_model.safetensors"
     kept = {key: value for key, value in load_file(file).items() if "layer.0" not in key and "value" not in key}
     save_file(kept, file)
+    configured(target_modules=["query"], layers_to_transform=[1])(tmp_path / "part")
     model = transformers.RobertaModel.from_pretrained(GOLDEN / "base")
     scalearn_lib.init(model)
     load_peft(model, tmp_path / "part")
@@ -261,6 +262,10 @@ BAD = {
         "changes bert.encoder.layer.0.attention.self.query, which RobertaModel lacks",
     ),
     "more layers": (renamed("layer.1", "layer.2"), "changes encoder.layer.2.* which RobertaModel lacks"),
+    "fewer layers": (
+        tensors(lambda key, value: None if "layer.1." in key else (key, value)),
+        "has nothing for encoder.layer.1.attention.self.query: it is of a model with fewer layers",
+    ),
     "the attention output": (
         renamed("self.query", "output.dense"),
         "changes encoder.layer.0.attention.output.dense, where adapters has no LoRA: it has them in query",

@@ -69,7 +69,8 @@ def hand_in(folder: Path, student: str, notebook: NotebookNode) -> None:
 
 def test_a_class_is_graded_whatever_single_submissions_do(course: Path, tmp_path: Path) -> None:
     submissions, outside = tmp_path / "in", tmp_path / "outside.txt"
-    hand_in(submissions, "right", answered(course))
+    warning = "def double(x):\n    import warnings\n    warnings.warn('look out')\n    return 2 * x"
+    hand_in(submissions, "right", answered(course, warning))
     hand_in(submissions, "untouched", released(course))
     hand_in(submissions, "wrong", answered(course, "def double(x):\n    return x"))
     edited = answered(course, "def double(x):\n    return x")
@@ -182,6 +183,12 @@ def test_points_given_by_hand_survive_grading_again(course: Path, tmp_path: Path
     feedback = (tmp_path / "out" / "feedback" / "ann" / "mini.md").read_text()
     assert "| why | 0.5 of 1 | Say more. |" in feedback
 
+    notebook.cells[3].source = "Because two times x is x plus x."
+    nbformat.write(notebook, tmp_path / "in" / "ann" / "mini" / "mini.ipynb")
+    (changed,) = grading.grade(tmp_path / "in", course / "source", tmp_path / "out")
+    assert (changed.points["why"], changed.waiting()) == ((None, 1, ""), 1)
+    assert changed.notes == ["The answer 'why' has changed since it got 0.5 of 1 points: to be read again."]
+
 
 def test_what_is_no_submission_is_an_error_or_named(course: Path, tmp_path: Path, capsys) -> None:
     with pytest.raises(UserError, match="does not exist"):
@@ -192,7 +199,16 @@ def test_what_is_no_submission_is_an_error_or_named(course: Path, tmp_path: Path
     (tmp_path / "in" / "bob.zip").write_bytes(b"")
     with pytest.raises(UserError, match="holds no submission"):
         grading.grade(tmp_path / "in", course / "source", tmp_path / "out")
+    hand_in(tmp_path, "cy", answered(course))
+    (tmp_path / "in" / "dan").mkdir()
+    (tmp_path / "in" / "dan" / "mini").symlink_to(tmp_path / "cy" / "mini")
+    (tmp_path / "in" / "eve").symlink_to(tmp_path / "cy")
+    with pytest.raises(UserError, match="holds no submission"):
+        grading.grade(tmp_path / "in", course / "source", tmp_path / "out")
+    with pytest.raises(UserError, match="is written anew by grading"):
+        grading.grade(tmp_path / "submitted", course / "source", tmp_path)
     said = capsys.readouterr().out
+    assert said.count("is a link, or lies in one") == 2
     assert "mimi is no assignment; valid: mini" in said and "bob.zip is no folder" in said
 
 

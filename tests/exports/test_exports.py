@@ -192,6 +192,7 @@ def test_json_rows_come_back_as_they_were(exported: Path, tmp_path: Path) -> Non
     [
         ("rows.csv", "txt\nfine\n", "rows.csv: Unknown column 'txt'".replace("txt", "text")),
         ("rows.csv", "text,x\nfine,1\n,2\n", "rows.csv, row 2: 'text' is '', expected a text"),
+        ("rows.csv", 'text\n"fine\nill\n"better\n', "is no table (in or before line 4: "),
         ("rows.csv", "text,prediction\nfine,1\n", "has a column 'prediction' already"),
         ("rows.csv", "text\n", "rows.csv has no rows"),
         ("rows.csv", "", "rows.csv cannot be read"),

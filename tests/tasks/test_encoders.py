@@ -79,6 +79,10 @@ def test_a_local_folder_never_asks_the_hub(tmp_path: Path) -> None:
     shutil.copytree(encoder_dir("tiny"), tmp_path / "mine")
     assert encoder_dir(str(tmp_path / "mine")) == tmp_path / "mine"
     assert load_model(str(tmp_path / "mine")).num_parameters() == load_model("tiny").num_parameters()
+    for file, load in {"model.safetensors": load_model, "tokenizer.json": load_tokenizer}.items():
+        (tmp_path / "mine" / file).write_text("a pointer")  # as a clone without LFS has it
+        with pytest.raises(UserError, match="cannot be loaded"):
+            load(str(tmp_path / "mine"))
     (tmp_path / "mine" / "model.safetensors").unlink()
     with pytest.raises(UserError, match="cannot be loaded .*no file named") as error:
         load_model(str(tmp_path / "mine"))

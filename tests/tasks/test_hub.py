@@ -60,6 +60,15 @@ def test_the_hub_is_read_where_there_is_no_mirror(source: Path, monkeypatch: pyt
     assert asked == [("nyu-mll/glue", "dataset", tuple(PATTERNS))]
 
 
+@pytest.mark.parametrize("name", ["train-{}-of-00002.parquet", "train-{}-of-00002-{}abc.parquet"])
+def test_a_broken_download_is_not_taken_for_a_whole_one(tmp_path: Path, name: str) -> None:
+    for number in ("00000", "00001"):
+        assert hub.missing(tmp_path, ["train*"]) == ["train*"]
+        (tmp_path / name.format(number, number)).touch()
+    (tmp_path / "train.csv").touch()
+    assert hub.missing(tmp_path, ["train*", "model*"]) == ["model*"]
+
+
 def test_a_mirror_is_taken_before_the_hub(source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SCALEARN_HUB", str(source))
     asked = Hub(source / "elsewhere", monkeypatch).asked

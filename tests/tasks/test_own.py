@@ -143,6 +143,8 @@ def test_the_content_is_known_by_its_fingerprint(folder: Path) -> None:
     assert get_suite(write(folder)).tasks[0].content == before
     assert get_suite(write(folder, about="other words")).tasks[0].content == before
     assert get_suite(write(folder, max_length=64)).tasks[0].content != before
+    assert get_suite(write(folder, metric="accuracy")).tasks[0].content == before  # the default
+    assert get_suite(write(folder, metric="f1_macro")).tasks[0].content != before
     table([("a changed note", "low", 0), *NOTES[1:]]).to_csv(folder / "triage.csv", index=False)
     assert get_suite(write(folder)).tasks[0].content != before
     assert "a changed note" in {text for rows in get_task("clinic", "triage").load().values() for text in rows["text"]}
@@ -184,6 +186,8 @@ def test_mistakes_in_the_file(folder: Path, changes: dict, message: str) -> None
         ("note,urgency\nfine,low\nill,low\n", "has only the label 'low'"),
         ("note,urgency\nfine,low,extra\nill,high\n", "triage.csv is no table"),
         ("note,urgency\nfine,low\nill,high,extra\n", "triage.csv is no table"),
+        ('note,urgency\n"Fine, low\nill,high\n"Better,low\n', "triage.csv is no table (in or before line 4: "),
+        ('note,urgency\nfine,low\n"ill,high\n', "and double those inside"),
         ("note,note,urgency\na,b,c\n", "has the column 'note' twice"),
         ("note,urgency\n", "has no rows"),
         ("", "is no table"),
