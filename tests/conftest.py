@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,6 +18,9 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         patch.setenv("SCALEARN_DATA", str(tmp_path_factory.mktemp("data")))
         patch.setenv("SCALEARN_OUTPUT", str(tmp_path_factory.mktemp("outputs")))
         patch.setenv("SCALEARN_REFERENCE", "")
+        gc.collect()
+        gc.freeze()  # each training ends in searches for garbage, a third of a second each through all imported modules
+        patch.setattr(gc, "unfreeze", lambda: None)  # at the end of `execute_all`
         yield
 
 

@@ -87,31 +87,24 @@ def test_claims_say_where_results_are(tmp_path: Path, capsys: pytest.CaptureFixt
     assert "--budget" not in capsys.readouterr().out
 
 
-@pytest.mark.parametrize(
-    "command",
-    [
-        "methods",
-        "tasks",
-        "table toy",
-        "claims toy",
-        "findings",
-        "status studies/offline.yaml",
-        "costs",
-        "--help",
-        "run toy x y",
-    ],
+LIGHT = (
+    *("methods", "tasks", "table toy", "claims toy", "findings", "status studies/offline.yaml", "costs", "--help"),
+    "run toy x y",
 )
-def test_what_trains_nothing_imports_nothing_heavy(command: str, tmp_path: Path) -> None:
+
+
+def test_what_trains_nothing_imports_nothing_heavy() -> None:
     code = f"""
 import sys
 from scalearn_lib.cli import main
-from tests.stored import store
-try:
-    main({command.split()!r})
-except SystemExit:
-    pass
-print([name for name in ("torch", "transformers", "adapters", "sklearn") if name in sys.modules], file=sys.stderr)
+for command in {LIGHT!r}:
+    try:
+        main(command.split())
+    except SystemExit:
+        pass
+    heavy = [name for name in ("torch", "transformers", "adapters", "sklearn") if name in sys.modules]
+    assert not heavy, (command, heavy)
 """
     root = Path(__file__).parents[1]
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, cwd=root)
-    assert done.stderr.splitlines()[-1] == "[]", done.stderr
+    assert done.returncode == 0, done.stderr

@@ -36,7 +36,8 @@ def execute_notebook(source: Path, executed: Path, parameters: Mapping[str, obje
     executed.parent.mkdir(parents=True, exist_ok=True)
     started = time.perf_counter()
     try:
-        papermill.execute_notebook(source, executed, dict(parameters), cwd=source.parent)
+        # All is written when the last cell ends; a kernel that is asked to leave takes seconds to do so.
+        papermill.execute_notebook(source, executed, dict(parameters), cwd=source.parent, shutdown_kernel="immediate")
     except papermill.PapermillExecutionError as error:
         raise UserError(f"{source.name} failed with {error.ename}: {error.evalue}; see {executed}.") from error
     _drop_progress_bars(executed)

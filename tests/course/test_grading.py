@@ -263,10 +263,10 @@ def test_what_follows_a_dead_or_stubborn_cell_counts_as_failed() -> None:
     assert errors(notebook) == ["", "NotExecuted", "NotExecuted"]
     assert "Python itself ended" in notes
     stubborn = "import signal\nsignal.signal(signal.SIGINT, signal.SIG_IGN)\nwhile True:\n    pass"
-    notebook, notes = executed("1", stubborn, "2", limits=Limits(cell=4, notebook=15))
+    notebook, notes = executed("1", stubborn, "2", limits=Limits(cell=2, notebook=8))
     first, ignoring, last = errors(notebook)  # whether the cell's own limit is noted first is a race
     assert (first, last) == ("", "NotExecuted") and ignoring in ("TimeLimit", "NotExecuted")
-    assert "more than 15 seconds in all" in notes
+    assert "more than 8 seconds in all" in notes
 
 
 def test_repair_puts_back_what_is_missing_and_keeps_what_is_the_students(course: Path) -> None:

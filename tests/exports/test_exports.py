@@ -57,36 +57,36 @@ def test_every_method_is_written_for_adapters_alone(method: str, output: Path, t
     assert not weights, "nothing is pickled"
 
 
-@pytest.mark.parametrize("task", [task.name for task in get_suite("toy").tasks])
-def test_the_cards_lines_run_without_this_package(task: str, output: Path, tmp_path: Path) -> None:
-    folder = tmp_path / "exported"
-    export(Run("toy", task, "scalearn_uniform_pp", **SMALL), folder, output)
-    _runs_alone(folder, task)
+CARDS = [(task.name, "scalearn_uniform_pp") for task in get_suite("toy").tasks]
+CARDS += [(TASK, method) for method in ("adapter_fusion", "full", "scalearn_lora")]  # each form
 
 
-@pytest.mark.parametrize("method", ["adapter_fusion", "full", "scalearn_lora"])
-def test_the_cards_lines_run_for_each_form(method: str, output: Path, tmp_path: Path) -> None:
-    export(Run("toy", TASK, method, **SMALL), tmp_path / "exported", output)
-    _runs_alone(tmp_path / "exported", TASK)
-
-
-def _runs_alone(folder: Path, task: str) -> None:
-    """Run the card's code in a process that cannot import this package, and compare with what `predict` computes."""
-    about, card = read_about(folder), (folder / "README.md").read_text()
-    (lines,) = re.findall(r"```python\n(.*?)\n```", card, re.DOTALL)
-    assert lines == "\n".join(code(about)) and len([line for line in lines.splitlines() if line]) <= 9
-    lines = lines.replace('encoder, folder = "tiny", "."', f'encoder, folder = "{encoder_dir("tiny")}", "{folder}"')
-    guard = "import sys; sys.modules['scalearn_lib'] = None\n"
-    done = subprocess.run([sys.executable, "-c", guard + lines], capture_output=True, text=True, cwd=folder)
+def test_the_cards_lines_run_without_this_package(output: Path, tmp_path: Path) -> None:
+    """In a process that cannot import this package, compared with what `predict` computes."""
+    blocks = []
+    for task, method in CARDS:
+        folder = tmp_path / f"{task}-{method}"
+        export(Run("toy", task, method, **SMALL), folder, output)
+        (lines,) = re.findall(r"```python\n(.*?)\n```", (folder / "README.md").read_text(), re.DOTALL)
+        about = read_about(folder)
+        assert lines == "\n".join(code(about)) and len([line for line in lines.splitlines() if line]) <= 9
+        blocks.append(
+            lines.replace('encoder, folder = "tiny", "."', f'encoder, folder = "{encoder_dir("tiny")}", "{folder}"')
+        )
+    program = f"import sys; sys.modules['scalearn_lib'] = None\nfor lines in {blocks!r}:\n    exec(lines, {{}})\n"
+    program += "    print('<end>')"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    numbers = [float(number) for number in re.findall(r"-?\d+\.\d+(?:e-?\d+)?", done.stdout)]
-    if about.kind == "regression":
-        assert numbers[0] == pytest.approx(_prediction(folder)["prediction"].iloc[0], abs=2e-4)
-    elif about.kind == "classification":
-        shares = np.exp(numbers) / np.exp(numbers).sum()
-        np.testing.assert_allclose(shares, _prediction(folder).iloc[0, 1:].astype(float), atol=2e-4)
-    else:
-        assert len(numbers) == len(about.labels)
+    for (task, method), printed in zip(CARDS, done.stdout.split("<end>\n")[:-1], strict=True):
+        folder = tmp_path / f"{task}-{method}"
+        about, numbers = read_about(folder), [float(n) for n in re.findall(r"-?\d+\.\d+(?:e-?\d+)?", printed)]
+        if about.kind == "regression":
+            assert numbers[0] == pytest.approx(_prediction(folder)["prediction"].iloc[0], abs=2e-4)
+        elif about.kind == "classification":
+            shares = np.exp(numbers) / np.exp(numbers).sum()
+            np.testing.assert_allclose(shares, _prediction(folder).iloc[0, 1:].astype(float), atol=2e-4)
+        else:
+            assert len(numbers) == len(about.labels)
 
 
 def _prediction(folder: Path) -> pd.DataFrame:
