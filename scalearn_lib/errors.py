@@ -23,6 +23,11 @@ def unknown(kind: str, name: object, valid: Iterable[str]) -> UserError:
     return UserError(f"Unknown {kind} '{name}'{hint}; valid: {', '.join(names)}.")
 
 
+def first_line(error: Exception) -> str:
+    """The first line of what another library's error says, or its kind where it says nothing: for a sentence."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
+
+
 @functools.cache
 def say_once(text: str) -> None:
     """Print a line to stderr, unless this process has done so before."""

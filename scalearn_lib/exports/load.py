@@ -12,7 +12,7 @@ from adapters import AutoAdapterModel
 from pydantic import TypeAdapter
 from torch import nn
 
-from ..errors import UserError
+from ..errors import UserError, first_line
 from ..tasks.encoders import load_model
 
 logging.getLogger("adapters").setLevel(logging.ERROR)  # it warns of a state in the midst of each activation
@@ -90,7 +90,6 @@ def load_exported(folder: Path, encoder: str | None = None) -> nn.Module:
     except UserError:
         raise
     except Exception as error:  # of damaged files, whose errors are of many kinds
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
-        raise UserError(f"The model in {folder} cannot be loaded ({reason}); export it again.") from error
+        raise UserError(f"The model in {folder} cannot be loaded ({first_line(error)}); export it again.") from error
     model.active_head = about.task
     return model.eval()

@@ -19,7 +19,7 @@ from torch import nn
 from tqdm.auto import tqdm
 from transformers import DataCollatorForMultipleChoice, DataCollatorWithPadding, PreTrainedTokenizerBase
 
-from ..errors import UserError, unknown
+from ..errors import UserError, first_line, unknown
 from ..tasks.encoders import load_tokenizer
 from ..tasks.encoding import EVALUATION_BATCH
 from ..tasks.rows import check_quotes, json_object
@@ -173,7 +173,7 @@ def _chunks(file: Path) -> Iterator[pd.DataFrame]:
     except (ValueError, pd.errors.ParserError, pd.errors.ParserWarning) as error:
         if isinstance(error, UserError):
             raise
-        raise UserError(f"{file} cannot be read ({str(error).strip().splitlines()[0].rstrip('.')}).") from error
+        raise UserError(f"{file} cannot be read ({first_line(error)}).") from error
 
 
 def _json_rows(plain: BinaryIO, file: Path) -> Iterator[pd.DataFrame]:

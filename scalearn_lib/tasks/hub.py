@@ -20,7 +20,7 @@ from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 from huggingface_hub.utils import get_session
 from requests import RequestException
 
-from ..errors import UserError
+from ..errors import UserError, first_line
 from ..paths import hub_dir
 from .wheels import sha256
 
@@ -70,7 +70,7 @@ def find(repo: str, kind: str, patterns: Sequence[str], what: str) -> Path:
         except LocalEntryNotFoundError:
             reason = UNREACHABLE
         except (OSError, RequestException, HfHubHTTPError, ValueError) as error:
-            reason = f"the hub said: {str(error).strip().splitlines()[0].rstrip('.')}"
+            reason = f"the hub said: {first_line(error)}"
     lacking = ", ".join(missing(mirror / repo, patterns) if mirror is not None else patterns)
     place = f"the mirror folder {mirror} lacks {repo}/{lacking}" if mirror is not None else "no mirror folder is named"
     raise UserError(
@@ -159,9 +159,8 @@ def prefetch(repos: Sequence[tuple[str, str, Sequence[str]]], folder: Path) -> l
                 repo, repo_type=kind, revision=revision, local_dir=folder / repo, allow_patterns=list(patterns)
             )
         except (OSError, RequestException, HfHubHTTPError, ValueError) as error:
-            detail = str(error).strip().splitlines()[0].rstrip(".")
             raise UserError(
-                f"'{repo}' cannot be downloaded into {folder} ({detail}); run this command again."
+                f"'{repo}' cannot be downloaded into {folder} ({first_line(error)}); run this command again."
             ) from error
         if lacking := missing(folder / repo, patterns):
             raise UserError(f"The hub's '{repo}' has no {', '.join(lacking)}; this release of scalearn needs it.")

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from ..errors import UserError, unknown
+from ..errors import UserError, first_line, unknown
 
 ENDINGS = {".csv": ",", ".tsv": "\t", ".jsonl": None, ".parquet": None}
 """Endings of files that can be read, with what stands between the cells of a line."""
@@ -133,8 +133,7 @@ def _of_text(file: Path, text: str) -> pd.DataFrame:
             warnings.simplefilter("error", pd.errors.ParserWarning)  # lines that are longer than the first
             frame = pd.read_csv(io.StringIO(text), sep=separator, **options)
     except (pd.errors.ParserError, pd.errors.ParserWarning, pd.errors.EmptyDataError, ValueError) as error:
-        reason = str(error).strip().splitlines()[0].rstrip(".")
-        raise UserError(f"{file} is no table ({reason}); {QUOTED}.") from error
+        raise UserError(f"{file} is no table ({first_line(error)}); {QUOTED}.") from error
     names = pd.read_csv(io.StringIO(text), sep=separator, nrows=1, header=None, **options).iloc[0]
     if not names.is_unique:
         raise UserError(f"{file} has the column '{names[names.duplicated()].iloc[0]}' twice; rename one of them.")
